@@ -1,0 +1,35 @@
+/* struct buf owns octets, grows up to a ceiling given at birth, and its error sticks: append
+ * freely, check `error` (0, -ENOMEM, -EMSGSIZE) once. After an error appends do nothing. */
+#pragma once
+#include "base/span.h"
+#include <stdarg.h>
+
+struct buf {
+	char *ptr;
+	size_t len;
+	size_t cap;
+	size_t max;
+	int error;
+};
+
+#define BUF_INIT(max_octets) ((struct buf){.max = (max_octets)})
+
+void buf_done(struct buf *b); /* frees; leaves an empty buf with the same ceiling; NULL allowed */
+void buf_append(struct buf *b, const void *ptr, size_t len);
+void buf_put(struct buf *b, struct span s);
+void buf_str(struct buf *b, const char *s);
+void buf_char(struct buf *b, char c);
+void buf_printf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);
+void buf_vprintf(struct buf *b, const char *fmt, va_list ap) PRINTF(2, 0);
+/* Space for len more octets at b->ptr + b->len, or NULL (error set); the caller then adds to len. */
+void *buf_reserve(struct buf *b, size_t len);
+/* Drops the first len octets. */
+void buf_consume(struct buf *b, size_t len);
+void buf_reset(struct buf *b); /* len = 0, error = 0, memory kept */
+/* Peer octets made safe for a log or a reply: printable ASCII as is, all else (and \ and ") as
+ * \xHH; at most max_in input octets, then "...". UTF-8 is escaped too. */
+void buf_escaped(struct buf *b, struct span s, size_t max_in);
+static inline struct span buf_span(const struct buf *b)
+{
+	return (struct span){b->ptr, b->len};
+}

@@ -1,0 +1,138 @@
+/* The configuration: libConfuse blocks read into one frozen tree. Read once by the supervisor (and
+ * `check`), then handed to every role as text (config_dump) and frozen there; nobody changes it.
+ * Every string is owned by the tree. Relative paths are already absolute (against the folder of
+ * the configuration file). Missing values hold their defaults. Durations are microseconds.
+ *
+ * Errors name file, line and remedy, also inside blocks, lists and includes. */
+#pragma once
+#include "base/buf.h"
+#include "net/address.h"
+
+enum listener_role { LISTENER_MX, LISTENER_SUBMISSION, LISTENER_LMTP };
+enum tls_mode { TLS_STARTTLS, TLS_IMPLICIT, TLS_NONE };
+
+/* Where mail goes: deliver and via values. */
+enum target_kind {
+	TARGET_NONE,
+	TARGET_MAILDIR, /* path template */
+	TARGET_LMTP,    /* host+port or unix path */
+	TARGET_SMTP,
+	TARGET_SMTPS,
+	TARGET_PIPE, /* command template */
+	TARGET_MX,
+	TARGET_DISCARD,
+	TARGET_HOLD,
+};
+struct target {
+	enum target_kind kind;
+	char *host;    /* smtp, smtps, lmtp over TCP: name or literal without brackets; else NULL */
+	uint16_t port; /* default 25, 465, 24 */
+	char *path;    /* maildir template, unix path, pipe command; else NULL */
+	char *text;    /* as written */
+};
+
+struct config_address {
+	struct address address;
+	char *text; /* as written, for errors */
+};
+struct config_listener {
+	char *name;
+	enum listener_role role;
+	enum tls_mode tls;
+	struct config_address *addresses;
+	size_t n_addresses;
+};
+enum users_kind { USERS_NONE, USERS_FILE, USERS_SQLITE, USERS_ANY };
+struct config_domain {
+	char *name; /* lower case A-label form */
+	enum users_kind users;
+	char *users_path;
+	char *aliases_path; /* NULL: none */
+	struct target deliver;
+	char *catch_all;  /* address or local part, or NULL (key catch_all) */
+	char *subaddress; /* the delimiter octets, default "+"; "" switches it off (key subaddress) */
+	bool dkim;
+};
+struct config_route {
+	char *domain; /* block title: "partner.example", ".partner.example" (subdomains), "*" */
+	struct target via;
+	char *tls;
+};
+
+struct config {
+	char *path;   /* of the file; NULL in evaluation mode */
+	char *folder; /* that relative paths start from */
+	bool evaluation;
+	char *hostname; /* default: the system's name */
+	char *data;     /* default: /var/lib/postrider */
+	char *user, *mail_user; /* NULL: default accounts or fixed uids */
+	struct config_listener *listeners;
+	size_t n_listeners;
+	struct config_domain *domains;
+	size_t n_domains;
+	struct config_route *routes;
+	size_t n_routes;
+	struct {
+		struct network *from;
+		size_t n_from;
+		struct target via; /* TARGET_NONE when absent */
+	} relay;
+	struct {
+		uint64_t message_size;       /* 50M */
+		uint64_t recipients;         /* 1000; at least 100 (RFC 5321 4.5.3.1.8) */
+		uint64_t errors;             /* 20 */
+		uint64_t connections;        /* 10000 in all */
+		uint64_t connections_per_ip; /* 50; loopback and relay.from are exempt */
+		uint64_t hops;               /* 50 Received fields (RFC 5321 6.3) */
+		uint64_t command_timeout;    /* 5m */
+		uint64_t data_timeout;       /* 3m between data blocks */
+		uint64_t data_rate;          /* octets a second, averaged; 64; 0 off */
+		struct network *bare_newlines; /* networks whose bare CR or LF is tolerated */
+		size_t n_bare_newlines;
+	} limits;
+	struct {
+		uint64_t *retry; /* waits in turn; default 5m 15m 30m 1h 2h 4h */
+		size_t n_retry;
+		uint64_t warn;   /* 4h; 0 off */
+		uint64_t expire; /* 5d */
+		uint64_t bounce_expire; /* 1d, for null senders */
+		uint64_t concurrency;   /* most connections to one site: 20 */
+		uint64_t connect_timeout, command_timeout, data_timeout; /* client side: 30s 5m 10m */
+	} queue;
+	struct {
+		uint64_t segment_size; /* 64M; halves down to 1M on small disks */
+		uint64_t reserve;      /* free octets under which new mail gets 452: 0 = automatic */
+	} spool;
+	struct {
+		char *format; /* "auto", "readable", "json" */
+		char *level;  /* "info" */
+	} log;
+	struct {
+		char *http; /* "127.0.0.1:8025" */
+	} control;
+	uint64_t grace;    /* drain time at SIGTERM: 30s */
+	unsigned receivers, deliverers; /* 0: one a core (key processes { receivers deliverers }) */
+	/* Keys that parse but whose work is not there yet: "dkim at FILE:LINE" for `check` and `serve`. */
+	char **unsupported;
+	size_t n_unsupported;
+};
+
+/* Reads path. On success *ret_config is owned by the caller. On error a negative errno, and
+ * errors has one line each: "FILE:LINE: what is wrong: remedy". All errors that can be found are
+ * listed, not only the first. */
+MUST_CHECK int config_load(const char *path, struct config **ret_config, struct buf *errors);
+/* The evaluation mode's configuration: loopback, MX on 2525, ./postrider-data, *@localhost in
+ * Maildirs (users any), relay refused. `folder`: where ./postrider-data is. */
+MUST_CHECK int config_evaluation(const char *folder, struct config **ret_config);
+/* A self-contained text that config_parse_dump turns into an equal tree in another process. */
+void config_dump(const struct config *c, struct buf *out);
+MUST_CHECK int config_parse_dump(struct span text, struct config **ret_config);
+void config_free(struct config *c); /* NULL allowed */
+void config_freep(struct config **c);
+/* -c FILE or NULL; else POSTRIDER_CONFIG; else /etc/postrider/postrider.conf; else NULL (the
+ * evaluation mode). A named file that is missing is not this function's error. */
+const char *config_choose_path(const char *given);
+const struct config_domain *config_domain(const struct config *c, struct span domain); /* local? */
+/* "smtp://host:port", "maildir:/path", ... 0 or -EINVAL with a remedy in *ret_why (static). */
+MUST_CHECK int target_parse(const char *text, struct target *ret_target, const char **ret_why);
+void target_done(struct target *t);
