@@ -1,0 +1,63 @@
+/* The spool folder, owned by the dispatcher: which segment files exist, who uses them, how many
+ * live messages each has, which one comes next. Prepares a zeroed spare for each slot in the
+ * background, recycles dead segments to their own slot, refuses when the disk is low.
+ *
+ * Order of forgetting (DESIGN.md, docs/spool.md): a segment is recycled only when its messages'
+ * outcomes are durable in the ledger; its new head (new generation and sequence) is durable
+ * before the slot gets it back. */
+#pragma once
+#include "base/list.h"
+#include "spool/segment.h"
+
+enum segment_state {
+	SEGMENT_PREPARING,
+	SEGMENT_SPARE,
+	SEGMENT_OPEN,    /* given to its slot's writer */
+	SEGMENT_SEALED,  /* complete: freed when nothing in it lives */
+};
+struct store_segment {
+	struct list node;
+	char name[32];
+	struct disk_file *file;
+	struct segment_head head;
+	enum segment_state state;
+	uint64_t live;      /* messages that have octets or their COMMIT here */
+	uint64_t known_end; /* COMMITs below this offset have been seen by the queue */
+	bool damaged;       /* had unreadable records: never recycled, kept for inspection */
+};
+struct store;
+struct store_ops {
+	/* A segment for the slot is ready (store_want). f: a description of its own for the writer in
+	 * this process, or NULL with fd for another process (write-only; borrowed during the call). */
+	void (*ready)(void *arg, uint16_t slot, struct store_segment *s);
+	/* seq is about to be forgotten: readers must let go of their fds. */
+	void (*forgotten)(void *arg, uint64_t sequence);
+	void (*disk_state)(void *arg, bool low, uint64_t free_octets);
+	void (*error)(void *arg, const char *name, int error); /* a file was set aside */
+};
+struct store_limits {
+	uint64_t segment_size, reserve; /* config spool{}; reserve 0: max(2 segments, 1% ) capped at 256 MiB */
+};
+/* Opens every segment file in the folder and reads heads; nothing is recycled until
+ * store_recovered. Files with a foreign or newer head are left alone and reported. */
+MUST_CHECK int store_open(const struct seam *seam, const struct store_limits *limits, const struct store_ops *ops, void *arg, struct store **ret_store);
+void store_free(struct store *s);
+/* Recovery is over: unreferenced sealed segments may be recycled now. */
+void store_recovered(struct store *s);
+/* Segments of a slot (SLOT_LEDGER too) in sequence order; iterate with NULL first. */
+struct store_segment *store_next(struct store *s, uint16_t slot, struct store_segment *after);
+struct store_segment *store_find(struct store *s, uint64_t sequence);
+/* All slots that have segments: cursor as in map_next; 0 when done. */
+bool store_next_slot(struct store *s, uint32_t *cursor, uint16_t *ret_slot);
+/* Asks for a segment for the slot; ops->ready follows (perhaps later, perhaps only when the disk
+ * has room again). */
+void store_want(struct store *s, uint16_t slot);
+/* The writer of this segment has ended with it (sealed, retired, or its process died). */
+void store_release(struct store *s, uint64_t sequence);
+void store_ref(struct store *s, uint64_t sequence);
+void store_unref(struct store *s, uint64_t sequence); /* recycles in the background when dead */
+bool store_disk_is_low(const struct store *s);
+void store_check_disk(struct store *s); /* call every second; also retries wants */
+/* A file of its own for a writer in this process, or an fd for another one. */
+MUST_CHECK int store_open_for_write(struct store *s, uint64_t sequence, int *ret_fd);
+uint64_t store_count(const struct store *s);
