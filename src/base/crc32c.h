@@ -3,3 +3,5 @@
 #pragma once
 #include "base/base.h"
 uint32_t crc32c(uint32_t crc, const void *ptr, size_t len);
+/* The same without the CPU's instruction. */
+uint32_t crc32c_portable(uint32_t crc, const void *ptr, size_t len);

@@ -22,6 +22,7 @@ enum message_fact {
 	FACT_FLAGS = 14,        /* u64 MESSAGE_* */
 	FACT_PARENT = 15,       /* u64: the message that this report is about */
 	FACT_RELAY = 16,        /* u64 1: foreign recipients go by relay.via */
+	FACT_EVENT = 17,        /* u64: which event of the parent this report tells of */
 };
 enum rcpt_fact {
 	RCPT_ADDRESS = 1,       /* canonical forward-path */
@@ -41,7 +42,7 @@ struct message_piece {
 };
 struct message {
 	uint64_t id;
-	uint64_t arrival_wall_usec, size, body, uid, flags, parent, relay;
+	uint64_t arrival_wall_usec, size, body, uid, flags, parent, relay, event;
 	struct span reverse_path, client, helo, protocol, listener, login;
 	struct message_rcpt *rcpts;
 	uint32_t n_rcpts;

@@ -1,0 +1,143 @@
+/* The one byte encoding: packets between processes, payloads in the spool.
+ *
+ * Little-endian by construction (shifts, not casts), so that a spool moves between machines.
+ * Writers lean on buf's sticky error; readers have one of their own. The reader's invariant:
+ * `rest` only shrinks, always lies inside the input, and is empty after an error, so that no loop
+ * over untrusted bytes can run longer than they are. A span's length is checked against what is
+ * left before anything is taken: a length is a claim of the peer's, never a reason to allocate. */
+#include "base/wire.h"
+
+static void put_le(struct buf *b, uint64_t v, size_t octets)
+{
+	char le[8];
+
+	for (size_t i = 0; i < octets; i++)
+		le[i] = (char)(unsigned char)(v >> (8 * i));
+	buf_append(b, le, octets);
+}
+
+void wire_put_u8(struct buf *b, uint8_t v)
+{
+	put_le(b, v, 1);
+}
+
+void wire_put_u16(struct buf *b, uint16_t v)
+{
+	put_le(b, v, 2);
+}
+
+void wire_put_u32(struct buf *b, uint32_t v)
+{
+	put_le(b, v, 4);
+}
+
+void wire_put_u64(struct buf *b, uint64_t v)
+{
+	put_le(b, v, 8);
+}
+
+void wire_put_span(struct buf *b, struct span s)
+{
+	if (s.len > UINT32_MAX) {
+		b->error = b->error ? b->error : -EMSGSIZE;
+		return;
+	}
+	wire_put_u32(b, (uint32_t)s.len);
+	buf_put(b, s);
+}
+
+void wire_put_fact(struct buf *b, uint16_t tag, struct span s)
+{
+	wire_put_u16(b, tag);
+	wire_put_span(b, s);
+}
+
+void wire_put_fact_u64(struct buf *b, uint16_t tag, uint64_t v)
+{
+	uint32_t octets = 1;
+
+	/* The shortest form: facts are many and most of them small. */
+	while (octets < 8 && v >> (8 * octets))
+		octets++;
+	wire_put_u16(b, tag);
+	wire_put_u32(b, octets);
+	put_le(b, v, octets);
+}
+
+/* The next len octets, or an error that sticks. */
+static bool take(struct wire *w, size_t len, struct span *ret_octets)
+{
+	if (w->error || len > w->rest.len) {
+		w->error = -EBADMSG;
+		w->rest.len = 0;
+		return false;
+	}
+	*ret_octets = span_head(w->rest, len);
+	w->rest = span_from(w->rest, len);
+	return true;
+}
+
+static uint64_t le_value(struct span s)
+{
+	uint64_t v = 0;
+
+	for (size_t i = s.len; i > 0; i--)
+		v = v << 8 | (unsigned char)s.ptr[i - 1];
+	return v;
+}
+
+static uint64_t get_le(struct wire *w, size_t octets)
+{
+	struct span s;
+
+	return take(w, octets, &s) ? le_value(s) : 0;
+}
+
+uint8_t wire_get_u8(struct wire *w)
+{
+	return (uint8_t)get_le(w, 1);
+}
+
+uint16_t wire_get_u16(struct wire *w)
+{
+	return (uint16_t)get_le(w, 2);
+}
+
+uint32_t wire_get_u32(struct wire *w)
+{
+	return (uint32_t)get_le(w, 4);
+}
+
+uint64_t wire_get_u64(struct wire *w)
+{
+	return get_le(w, 8);
+}
+
+struct span wire_get_span(struct wire *w)
+{
+	struct span s = SPAN_NULL;
+	uint32_t len = wire_get_u32(w);
+
+	if (!take(w, len, &s))
+		return SPAN_NULL;
+	return s;
+}
+
+bool wire_get_fact(struct wire *w, uint16_t *ret_tag, struct span *ret_value)
+{
+	if (w->error || w->rest.len == 0)
+		return false;
+	uint16_t tag = wire_get_u16(w);
+	struct span value = wire_get_span(w);
+	if (w->error)
+		return false;
+	*ret_tag = tag;
+	*ret_value = value;
+	return true;
+}
+
+uint64_t wire_fact_u64(struct span value)
+{
+	/* More than 8 octets come from a future version or a broken peer: no value we can name. */
+	return value.len <= 8 ? le_value(value) : 0;
+}
