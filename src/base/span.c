@@ -103,7 +103,7 @@ static const struct duration_unit {
 	struct span name;
 	uint64_t usec;
 } duration_units[] = {
-	/* Longest first; "ms" before "m" because names are matched by their letters' whole run. */
+	/* Longest first: the order in which a sum has to name them. */
 	{SPAN_LIT("w"), 7 * 24 * 3600 * USEC_PER_SEC},
 	{SPAN_LIT("d"), 24 * 3600 * USEC_PER_SEC},
 	{SPAN_LIT("h"), 3600 * USEC_PER_SEC},
