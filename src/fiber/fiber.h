@@ -15,8 +15,9 @@ MUST_CHECK int loop_init(void);
 void loop_done(void); /* asserts that no fiber is left */
 /* Runs until loop_stop and all fibers have ended, or loop_exit. Returns 0 or a negative errno. */
 MUST_CHECK int loop_run(void);
-void loop_exit(void); /* leave loop_run at the end of this turn, whatever is left */
-uint64_t loop_now_usec(void); /* monotonic, read once a turn */
+void loop_stop(void);	       /* leave loop_run when no fiber is left (at once when none is) */
+void loop_exit(void);	       /* leave loop_run at the end of this turn, whatever is left */
+uint64_t loop_now_usec(void);  /* monotonic, read once a turn */
 uint64_t loop_wall_usec(void); /* wall, read once a turn */
 
 /* Called once at the end of the turn in which it was armed (or of the next, when armed by another
@@ -26,6 +27,7 @@ struct loop_defer {
 	void (*fn)(struct loop_defer *d);
 };
 void loop_defer(struct loop_defer *d);
+void loop_defer_cancel(struct loop_defer *d); /* before its memory goes; safe when not armed */
 /* Called at the end of every turn, before sleeping (log_flush). */
 void loop_set_turn_hook(void (*fn)(void));
 
@@ -44,12 +46,14 @@ void loop_timer_cancel(struct loop_timer *t);
  * of a new edge. Fibers wait by fiber_wait_readable/writable. */
 struct watch {
 	int fd;
+	bool registered;
 	uint32_t ready; /* EPOLLIN/EPOLLOUT/... seen and not yet consumed */
 	struct fiber *reader, *writer;
 	void (*on_ready)(struct watch *w, uint32_t events);
 };
 MUST_CHECK int watch_init(struct watch *w, int fd, void (*on_ready)(struct watch *, uint32_t));
-void watch_done(struct watch *w); /* wakes waiters with -ECANCELED; safe when never initialised (zeroed) */
+void watch_done(
+	struct watch *w); /* wakes waiters with -ECANCELED; safe when never initialised (zeroed) */
 
 /* ---- fibers ---- */
 typedef void (*fiber_fn)(void *arg);
@@ -63,7 +67,7 @@ size_t fiber_count(void);
 
 SUSPENDS int fiber_sleep(uint64_t usec);
 SUSPENDS int fiber_sleep_until(uint64_t deadline_usec);
-SUSPENDS int fiber_yield(void); /* to the end of this turn's run queue */
+SUSPENDS int fiber_yield(void); /* behind all that can run now, after a look at events */
 
 /* The caller must have seen EAGAIN since the last wait (edge-triggered). */
 SUSPENDS MUST_CHECK int fiber_wait_readable(struct watch *w, uint64_t deadline_usec);

@@ -5,9 +5,9 @@
 
 struct offload_job {
 	struct list node;
-	int result;                                /* what work returned */
-	int (*work)(struct offload_job *j);        /* on a pool thread; touches only its own job */
-	void (*done)(struct offload_job *j);       /* on the loop, after work; may free the job */
+	int result;			     /* what work returned */
+	int (*work)(struct offload_job *j);  /* on a pool thread; touches only its own job */
+	void (*done)(struct offload_job *j); /* on the loop, after work; may free the job */
 };
 MUST_CHECK int offload_init(unsigned max_threads);
 void offload_done(void); /* waits for running work */
