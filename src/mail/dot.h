@@ -29,3 +29,5 @@ void dot_encode(struct dot_encoder *e, struct span in, struct buf *out);
 void dot_encode_end(struct dot_encoder *e, struct buf *out);
 /* True when `in`, starting in the encoder's state, would pass unchanged (sendfile is possible). */
 bool dot_is_transparent(const struct dot_encoder *e, struct span in);
+/* `in` was sent past the encoder (sendfile): it must have been transparent. */
+void dot_encoder_passed(struct dot_encoder *e, struct span in);

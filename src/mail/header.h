@@ -18,12 +18,13 @@ bool header_next(struct header_cursor *c, struct header_field *ret_field);
 unsigned header_count(struct span message, struct span name);
 /* First field's body, unfolded and trimmed into out; false when absent. */
 bool header_find(struct span message, struct span name, struct buf *out);
-/* Streaming counter for Received/Delivered-To while the body arrives in slices. */
+/* Streaming counter for Received/Delivered-To while the body arrives in slices; starts as {0}.
+ * Agrees with header_count over the same octets. */
 struct header_scanner {
 	uint8_t state;
 	uint8_t matched;
-	unsigned received;
-	unsigned octets; /* of header */
+	unsigned received, delivered_to;
+	unsigned octets; /* of header, the empty line included; saturates */
 	bool ended;
 };
 void header_scan(struct header_scanner *s, struct span in);

@@ -16,7 +16,10 @@ struct reply {
 	uint16_t code; /* 0 until complete */
 	struct enhanced_code enhanced;
 	unsigned lines;
-	struct buf text; /* text of all lines, joined by "\n", at most REPLY_TEXT_KEEP octets kept */
+	uint16_t pending; /* code of the lines so far, all alike */
+	/* Text of all lines, enhanced codes included, joined by "\n", at most REPLY_TEXT_KEEP octets
+	 * kept; control octets are replaced by "?". */
+	struct buf text;
 };
 void reply_init(struct reply *r);
 void reply_done(struct reply *r);

@@ -1,0 +1,213 @@
+/* Date and time, RFC 5322 3.3 and its obsolete forms 4.3; RFC 3339 for logs.
+ *
+ *   date-time   = [ day-name [","] ] day month year time-of-day zone   ; CFWS between any two
+ *   day         = 1*2DIGIT
+ *   year        = 4*DIGIT / 2*3DIGIT           ; 4.3: 00-49 are 2000-2049, 50-999 are 1950-2899
+ *   time-of-day = hour ":" minute [ ":" second ]
+ *   zone        = ( "+" / "-" ) 4DIGIT / "UT" / "GMT" / "EST" ... / military letters
+ *
+ * The calendar is our own arithmetic (days since 1970 of the proleptic Gregorian calendar): no time
+ * zone database, no locale, the same result in a chroot and in the simulator. The day of the week
+ * must be a name but may be wrong, as it often is. Dates before 1970 have no value here. */
+#include "mail/date.h"
+#include "mail/octet.h"
+
+#define YEAR_MAX 9999u
+
+static const char day_names[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+static const char month_names[12][4] = {
+	"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+
+struct civil {
+	uint64_t year;
+	unsigned month, day, hour, minute, second; /* month and day from 1 */
+};
+
+/* Both conversions count years from March, so that the leap day is the last of its year, in eras of
+ * 400 years = 146,097 days. */
+static uint64_t days_from_civil(uint64_t year, unsigned month, unsigned day)
+{
+	uint64_t y = year - (month <= 2);
+	uint64_t era = y / 400, in_era = y % 400;
+	uint64_t in_year = (153u * ((month + 9u) % 12u) + 2u) / 5u + day - 1u;
+	return era * 146097 + in_era * 365 + in_era / 4 - in_era / 100 + in_year - 719468;
+}
+
+static struct civil civil_from_usec(uint64_t wall_usec)
+{
+	uint64_t seconds = wall_usec / USEC_PER_SEC;
+	uint64_t days = seconds / 86400 + 719468;
+	uint64_t era = days / 146097, in_era = days % 146097;
+	uint64_t year = (in_era - in_era / 1460 + in_era / 36524 - in_era / 146096) / 365;
+	unsigned in_year = (unsigned)(in_era - (365 * year + year / 4 - year / 100));
+	unsigned from_march = (5 * in_year + 2) / 153;
+	unsigned month = from_march < 10 ? from_march + 3 : from_march - 9;
+	unsigned of_day = (unsigned)(seconds % 86400);
+	return (struct civil){
+		.year = year + era * 400 + (month <= 2),
+		.month = month,
+		.day = in_year - (153 * from_march + 2) / 5 + 1,
+		.hour = of_day / 3600,
+		.minute = of_day / 60 % 60,
+		.second = of_day % 60,
+	};
+}
+
+void date_format(uint64_t wall_usec, struct buf *out)
+{
+	struct civil c = civil_from_usec(wall_usec);
+	uint64_t weekday = (wall_usec / USEC_PER_SEC / 86400 + 4) % 7; /* 1970-01-01: Thursday */
+	buf_printf(out, "%s, %02u %s %04llu %02u:%02u:%02u +0000", day_names[weekday], c.day,
+		month_names[c.month - 1], (unsigned long long)c.year, c.hour, c.minute, c.second);
+}
+
+void date_format_iso(uint64_t wall_usec, struct buf *out)
+{
+	struct civil c = civil_from_usec(wall_usec);
+	unsigned msec = (unsigned)(wall_usec % USEC_PER_SEC / USEC_PER_MSEC);
+	buf_printf(out, "%04llu-%02u-%02uT%02u:%02u:%02u.%03uZ", (unsigned long long)c.year,
+		c.month, c.day, c.hour, c.minute, c.second, msec);
+}
+
+/* Behind white space, line ends and comments at s[i]; comments nest, a depth counts them. An
+ * unclosed comment reaches to the end. */
+static size_t skip_cfws(struct span s, size_t i)
+{
+	size_t depth = 0;
+	for (; i < s.len; i++) {
+		char c = s.ptr[i];
+		if (c == '(')
+			depth++;
+		else if (c == ')' && depth > 0)
+			depth--;
+		else if (c == '\\' && depth > 0)
+			i += i + 1 < s.len;
+		else if (depth == 0 && c != ' ' && c != '\t' && c != '\r' && c != '\n')
+			break;
+	}
+	return i;
+}
+
+static bool take_number(struct span s, size_t *i, unsigned digits_min, unsigned digits_max,
+	unsigned *ret_digits, unsigned *ret_value)
+{
+	unsigned value = 0, digits = 0;
+	size_t at = *i;
+	for (; at < s.len && is_digit(octet_at(s, at)); at++, digits++) {
+		if (digits == digits_max)
+			return false;
+		value = value * 10 + (unsigned)(octet_at(s, at) - '0');
+	}
+	if (digits < digits_min)
+		return false;
+	*i = skip_cfws(s, at);
+	*ret_digits = digits;
+	*ret_value = value;
+	return true;
+}
+
+static struct span take_word(struct span s, size_t *i)
+{
+	size_t from = *i, at = from;
+	while (at < s.len && is_alpha(octet_at(s, at)))
+		at++;
+	*i = skip_cfws(s, at);
+	return span_from(span_head(s, at), from);
+}
+
+static bool take_octet(struct span s, size_t *i, char c)
+{
+	if (!octet_is(s, *i, c))
+		return false;
+	*i = skip_cfws(s, *i + 1);
+	return true;
+}
+
+static int name_index(struct span word, const char (*names)[4], size_t count)
+{
+	for (size_t k = 0; k < count; k++)
+		if (span_equal_nocase(word, span_str(names[k])))
+			return (int)k;
+	return -1;
+}
+
+static bool take_day(struct span s, size_t *i, struct civil *c)
+{
+	static const uint8_t month_days[12] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+	unsigned digits, year;
+
+	if (*i < s.len && is_alpha(octet_at(s, *i))) {
+		if (name_index(take_word(s, i), day_names, ARRAY_LEN(day_names)) < 0)
+			return false;
+		(void)take_octet(s, i, ',');
+	}
+	if (!take_number(s, i, 1, 2, &digits, &c->day))
+		return false;
+	int month = name_index(take_word(s, i), month_names, ARRAY_LEN(month_names));
+	if (month < 0 || !take_number(s, i, 2, 5, &digits, &year) || year > YEAR_MAX)
+		return false;
+	c->month = (unsigned)month + 1;
+	c->year = digits >= 4 ? year : digits == 2 && year < 50 ? year + 2000u : year + 1900u;
+	bool leap = c->year % 4 == 0 && (c->year % 100 != 0 || c->year % 400 == 0);
+	return c->year >= 1969 && c->day >= 1 && c->day <= month_days[month] &&
+	       (c->month != 2 || c->day < 29 || leap);
+}
+
+static bool take_time(struct span s, size_t *i, struct civil *c)
+{
+	unsigned digits;
+
+	if (!take_number(s, i, 1, 2, &digits, &c->hour) || !take_octet(s, i, ':') ||
+		!take_number(s, i, 1, 2, &digits, &c->minute))
+		return false;
+	c->second = 0;
+	if (take_octet(s, i, ':') && !take_number(s, i, 1, 2, &digits, &c->second))
+		return false;
+	return c->hour < 24 && c->minute < 60 && c->second <= 60; /* 60: a leap second */
+}
+
+/* RFC 5322 4.3: unknown names and the military letters (which RFC 822 had the wrong way round) say
+ * nothing about the zone and count as -0000. */
+static bool take_zone(struct span s, size_t *i, int *ret_minutes)
+{
+	static const struct {
+		char name[4];
+		int hours;
+	} zones[] = {{"EDT", -4}, {"EST", -5}, {"CDT", -5}, {"CST", -6}, {"MDT", -6}, {"MST", -7},
+		{"PDT", -7}, {"PST", -8}};
+	unsigned digits, value;
+
+	bool minus = octet_is(s, *i, '-');
+	if (minus || octet_is(s, *i, '+')) {
+		(*i)++;
+		if (!take_number(s, i, 4, 4, &digits, &value) || value % 100 > 59)
+			return false;
+		int minutes = (int)(value / 100 * 60 + value % 100);
+		*ret_minutes = minus ? -minutes : minutes;
+		return true;
+	}
+	struct span word = take_word(s, i);
+	*ret_minutes = 0;
+	for (size_t k = 0; k < ARRAY_LEN(zones); k++)
+		if (span_equal_nocase(word, span_str(zones[k].name)))
+			*ret_minutes = zones[k].hours * 60;
+	return word.len > 0;
+}
+
+int date_parse(struct span text, uint64_t *ret_wall_usec)
+{
+	struct civil c;
+	int offset;
+	size_t i = skip_cfws(text, 0);
+
+	if (!take_day(text, &i, &c) || !take_time(text, &i, &c) || !take_zone(text, &i, &offset) ||
+		i != text.len)
+		return -EINVAL;
+	int64_t days = (int64_t)days_from_civil(c.year, c.month, c.day);
+	int64_t seconds = days * 86400 + (int64_t)(c.hour * 3600 + c.minute * 60 + c.second) -
+			  (int64_t)offset * 60;
+	if (seconds < 0)
+		return -EINVAL;
+	*ret_wall_usec = (uint64_t)seconds * USEC_PER_SEC;
+	return 0;
+}
