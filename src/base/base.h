@@ -8,14 +8,15 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define MUST_CHECK __attribute__((warn_unused_result))
+#define MUST_CHECK	       __attribute__((warn_unused_result))
 #define PRINTF(fmt_arg, first) __attribute__((format(printf, fmt_arg, first)))
-#define NORETURN __attribute__((noreturn))
+#define NORETURN	       __attribute__((noreturn))
 
 /* Marks a function that may suspend the calling fiber (see fiber/fiber.h); so are its callers. */
 #define SUSPENDS
 
-/* Runs f(&variable) when the variable leaves its scope: CLEANUP(spool_discardp) struct x *p = NULL; */
+/* Runs f(&variable) when the variable leaves its scope: CLEANUP(spool_discardp) struct x *p = NULL;
+ */
 #define CLEANUP(f) __attribute__((cleanup(f)))
 
 /* Hands ownership over: the variable is left NULL. */
@@ -26,8 +27,8 @@
 		take_;                                                                             \
 	})
 
-#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define ARRAY_LEN(a)			(sizeof(a) / sizeof((a)[0]))
+#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define MIN(a, b)                                                                                  \
 	({                                                                                         \
 		__typeof__(a) min_a_ = (a);                                                        \

@@ -21,7 +21,8 @@ void buf_str(struct buf *b, const char *s);
 void buf_char(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap) PRINTF(2, 0);
-/* Space for len more octets at b->ptr + b->len, or NULL (error set); the caller then adds to len. */
+/* Space for len more octets at b->ptr + b->len, or NULL (error set); the caller then adds to len.
+ */
 void *buf_reserve(struct buf *b, size_t len);
 /* Drops the first len octets. */
 void buf_consume(struct buf *b, size_t len);

@@ -52,4 +52,5 @@ static inline struct list *list_pop_front(struct list *head)
 }
 #define list_foreach(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
 #define list_foreach_safe(it, tmp, head)                                                           \
-	for (struct list *it = (head)->next, *tmp = it->next; it != (head); it = tmp, tmp = it->next)
+	for (struct list *it = (head)->next, *tmp = it->next; it != (head);                        \
+		it = tmp, tmp = it->next)

@@ -23,9 +23,9 @@ struct log_line *log_begin(enum log_level level, const char *event);
 void log_span(struct log_line *l, const char *key, struct span value);
 void log_str(struct log_line *l, const char *key, const char *value); /* NULL value: left out */
 void log_u64(struct log_line *l, const char *key, uint64_t value);
-void log_id(struct log_line *l, const char *key, uint64_t id);      /* ident_format */
-void log_msec(struct log_line *l, const char *key, uint64_t usec);  /* as seconds with millis */
-void log_errno(struct log_line *l, int negative_errno);             /* key error */
+void log_id(struct log_line *l, const char *key, uint64_t id);	   /* ident_format */
+void log_msec(struct log_line *l, const char *key, uint64_t usec); /* as seconds with millis */
+void log_errno(struct log_line *l, int negative_errno);		   /* key error */
 void log_end(struct log_line *l);
 void log_flush(void);
 /* For places outside a fiber's top: one call, printf text as key "text". */

@@ -9,10 +9,10 @@ struct span {
 	size_t len;
 };
 
-#define SPAN_LIT(s)    ((struct span){(s), sizeof(s) - 1})
-#define SPAN_NULL      ((struct span){NULL, 0})
+#define SPAN_LIT(s) ((struct span){(s), sizeof(s) - 1})
+#define SPAN_NULL   ((struct span){NULL, 0})
 /* For printf("%.*s", SPAN_FMT(s)); only for octets already known to be clean text. */
-#define SPAN_FMT(s)    (int)(s).len, (s).ptr
+#define SPAN_FMT(s) (int)(s).len, (s).ptr
 
 static inline struct span span_make(const void *ptr, size_t len)
 {

@@ -51,8 +51,6 @@ _Static_assert(sizeof(struct stats) <= STATS_SLOT_OCTETS, "a slot holds all coun
 extern struct stats *stats_self;
 MUST_CHECK int stats_attach(int memfd, unsigned slot);
 
-#define STATS_ADD(field, n)                                                                        \
-	__atomic_fetch_add(&stats_self->field, (uint64_t)(n), __ATOMIC_RELAXED)
-#define STATS_SUB(field, n)                                                                        \
-	__atomic_fetch_sub(&stats_self->field, (uint64_t)(n), __ATOMIC_RELAXED)
+#define STATS_ADD(field, n) __atomic_fetch_add(&stats_self->field, (uint64_t)(n), __ATOMIC_RELAXED)
+#define STATS_SUB(field, n) __atomic_fetch_sub(&stats_self->field, (uint64_t)(n), __ATOMIC_RELAXED)
 #define STATS_SET(field, n) __atomic_store_n(&stats_self->field, (uint64_t)(n), __ATOMIC_RELAXED)
