@@ -15,7 +15,7 @@ enum tls_mode { TLS_STARTTLS, TLS_IMPLICIT, TLS_NONE };
 enum target_kind {
 	TARGET_NONE,
 	TARGET_MAILDIR, /* path template */
-	TARGET_LMTP,    /* host+port or unix path */
+	TARGET_LMTP,	/* host+port or unix path */
 	TARGET_SMTP,
 	TARGET_SMTPS,
 	TARGET_PIPE, /* command template */
@@ -50,7 +50,8 @@ struct config_domain {
 	char *aliases_path; /* NULL: none */
 	struct target deliver;
 	char *catch_all;  /* address or local part, or NULL (key catch_all) */
-	char *subaddress; /* the delimiter octets, default "+"; "" switches it off (key subaddress) */
+	char *subaddress; /* the delimiter octets, default "+"; "" switches it off (key subaddress)
+			   */
 	bool dkim;
 };
 struct config_route {
@@ -63,8 +64,8 @@ struct config {
 	char *path;   /* of the file; NULL in evaluation mode */
 	char *folder; /* that relative paths start from */
 	bool evaluation;
-	char *hostname; /* default: the system's name */
-	char *data;     /* default: /var/lib/postrider */
+	char *hostname;		/* default: the system's name */
+	char *data;		/* default: /var/lib/postrider */
 	char *user, *mail_user; /* NULL: default accounts or fixed uids */
 	struct config_listener *listeners;
 	size_t n_listeners;
@@ -78,30 +79,31 @@ struct config {
 		struct target via; /* TARGET_NONE when absent */
 	} relay;
 	struct {
-		uint64_t message_size;       /* 50M */
-		uint64_t recipients;         /* 1000; at least 100 (RFC 5321 4.5.3.1.8) */
-		uint64_t errors;             /* 20 */
-		uint64_t connections;        /* 10000 in all */
-		uint64_t connections_per_ip; /* 50; loopback and relay.from are exempt */
-		uint64_t hops;               /* 50 Received fields (RFC 5321 6.3) */
-		uint64_t command_timeout;    /* 5m */
-		uint64_t data_timeout;       /* 3m between data blocks */
-		uint64_t data_rate;          /* octets a second, averaged; 64; 0 off */
+		uint64_t message_size;	       /* 50M */
+		uint64_t recipients;	       /* 1000; at least 100 (RFC 5321 4.5.3.1.8) */
+		uint64_t errors;	       /* 20 */
+		uint64_t connections;	       /* 10000 in all */
+		uint64_t connections_per_ip;   /* 50; loopback and relay.from are exempt */
+		uint64_t hops;		       /* 50 Received fields (RFC 5321 6.3) */
+		uint64_t command_timeout;      /* 5m */
+		uint64_t data_timeout;	       /* 3m between data blocks */
+		uint64_t data_rate;	       /* octets a second, averaged; 64; 0 off */
 		struct network *bare_newlines; /* networks whose bare CR or LF is tolerated */
 		size_t n_bare_newlines;
 	} limits;
 	struct {
 		uint64_t *retry; /* waits in turn; default 5m 15m 30m 1h 2h 4h */
 		size_t n_retry;
-		uint64_t warn;   /* 4h; 0 off */
-		uint64_t expire; /* 5d */
+		uint64_t warn;		/* 4h; 0 off */
+		uint64_t expire;	/* 5d */
 		uint64_t bounce_expire; /* 1d, for null senders */
-		uint64_t concurrency;   /* most connections to one site: 20 */
-		uint64_t connect_timeout, command_timeout, data_timeout; /* client side: 30s 5m 10m */
+		uint64_t concurrency;	/* most connections to one site: 20 */
+		uint64_t connect_timeout, command_timeout,
+			data_timeout; /* client side: 30s 5m 10m */
 	} queue;
 	struct {
 		uint64_t segment_size; /* 64M; halves down to 1M on small disks */
-		uint64_t reserve;      /* free octets under which new mail gets 452: 0 = automatic */
+		uint64_t reserve; /* free octets under which new mail gets 452: 0 = automatic */
 	} spool;
 	struct {
 		char *format; /* "auto", "readable", "json" */
@@ -110,9 +112,10 @@ struct config {
 	struct {
 		char *http; /* "127.0.0.1:8025" */
 	} control;
-	uint64_t grace;    /* drain time at SIGTERM: 30s */
+	uint64_t grace;			/* drain time at SIGTERM: 30s */
 	unsigned receivers, deliverers; /* 0: one a core (key processes { receivers deliverers }) */
-	/* Keys that parse but whose work is not there yet: "dkim at FILE:LINE" for `check` and `serve`. */
+	/* Keys that parse but whose work is not there yet: "dkim at FILE:LINE" for `check` and
+	 * `serve`. */
 	char **unsupported;
 	size_t n_unsupported;
 };

@@ -11,29 +11,33 @@ enum admin_verb {
 	ADMIN_QUEUE_HOLD,
 	ADMIN_QUEUE_RELEASE,
 	ADMIN_QUEUE_DROP,
-	ADMIN_STATS,   /* answered by control: one row, facts of struct stats summed, per process */
-	ADMIN_RELOAD,  /* by the supervisor */
-	ADMIN_STATUS,  /* by the supervisor: processes, pids, ready */
+	ADMIN_STATS,  /* answered by control: one row, facts of struct stats summed, per process */
+	ADMIN_RELOAD, /* by the supervisor */
+	ADMIN_STATUS, /* by the supervisor: processes, pids, ready */
 };
 /* Which messages: ids, or filters (all that are given must match), or all. */
 struct admin_request {
 	uint64_t token;
 	enum admin_verb verb;
 	bool all;
-	struct span sender, recipient, domain, site; /* filters: sender/recipient exact or "*@domain" */
+	struct span sender, recipient, domain,
+		site;	   /* filters: sender/recipient exact or "*@domain" */
 	struct span state; /* "ready", "deferred", "held", "in-flight" */
 	struct span via;   /* release --via */
-	bool no_bounce;    /* drop without telling the sender (the default tells nobody; see man page) */
-	uint64_t limit;    /* rows at most; 0: all */
+	bool no_bounce; /* drop without telling the sender (the default tells nobody; see man page)
+			 */
+	uint64_t limit; /* rows at most; 0: all */
 	uint64_t *ids;
 	uint32_t n_ids;
 };
 void admin_request_encode(const struct admin_request *r, struct buf *out);
-MUST_CHECK int admin_request_decode(struct span payload, struct arena *a, struct admin_request *ret);
+MUST_CHECK int admin_request_decode(
+	struct span payload, struct arena *a, struct admin_request *ret);
 
 struct queue_row_rcpt {
 	struct span address, original;
-	struct span state; /* "ready" "deferred" "held" "in-flight" "expanding" "delivered" "failed" */
+	struct span
+		state; /* "ready" "deferred" "held" "in-flight" "expanding" "delivered" "failed" */
 	uint32_t attempts;
 	uint64_t due_wall_usec; /* 0: none */
 	struct span site;
@@ -45,7 +49,8 @@ struct queue_row {
 	struct span reverse_path, client, login;
 	bool held;
 	struct queue_row_rcpt *rcpts;
-	uint32_t n_rcpts; /* rows of messages with very many recipients are cut at QUEUE_ROW_RCPTS */
+	uint32_t
+		n_rcpts; /* rows of messages with very many recipients are cut at QUEUE_ROW_RCPTS */
 	uint32_t n_rcpts_all;
 };
 #define QUEUE_ROW_RCPTS 10000u

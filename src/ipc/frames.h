@@ -4,31 +4,42 @@
 #include "base/wire.h"
 
 enum role {
-	ROLE_SUPERVISOR, ROLE_RECEIVER, ROLE_RESOLVER, ROLE_DISPATCHER, ROLE_DELIVERER, ROLE_MAILBOX,
-	ROLE_DIRECTORY, ROLE_KEYS, ROLE_CONTROL, ROLE_CLI, ROLE_COUNT
+	ROLE_SUPERVISOR,
+	ROLE_RECEIVER,
+	ROLE_RESOLVER,
+	ROLE_DISPATCHER,
+	ROLE_DELIVERER,
+	ROLE_MAILBOX,
+	ROLE_DIRECTORY,
+	ROLE_KEYS,
+	ROLE_CONTROL,
+	ROLE_CLI,
+	ROLE_COUNT
 };
 const char *role_name(enum role r); /* "receiver" */
 
 enum frame_type {
 	/* supervisor -> role (ipc/supervise.h) */
 	FRAME_CONFIG = 1, /* config_dump text; at start and again at every reload */
-	FRAME_PEER,       /* u8 role, u16 index + fd: a fresh channel to that process; replaces an older */
-	FRAME_FD,         /* span name + fd: "listener:0:1", "spool", "maildir:0", "users:0", "aliases:0", "submit", "control", "stats" */
-	FRAME_START,      /* everything needed at start has been sent; also after each reload's fds */
-	FRAME_DRAIN,      /* u64 grace microseconds: finish what runs, take nothing new, then exit 0 */
-	FRAME_PEER_GONE,  /* u8 role, u16 index, u8 1: abnormal end */
+	FRAME_PEER, /* u8 role, u16 index + fd: a fresh channel to that process; replaces an older
+		     */
+	FRAME_FD,   /* span name + fd: "listener:0:1", "spool", "maildir:0", "users:0", "aliases:0",
+		       "submit", "control", "stats" */
+	FRAME_START, /* everything needed at start has been sent; also after each reload's fds */
+	FRAME_DRAIN, /* u64 grace microseconds: finish what runs, take nothing new, then exit 0 */
+	FRAME_PEER_GONE, /* u8 role, u16 index, u8 1: abnormal end */
 	/* role -> supervisor */
-	FRAME_READY,   /* after FRAME_START was acted on */
-	FRAME_FAILED,  /* span text: cannot work (bad file, ...): the supervisor logs it */
+	FRAME_READY,	  /* after FRAME_START was acted on */
+	FRAME_FAILED,	  /* span text: cannot work (bad file, ...): the supervisor logs it */
 	FRAME_RESTART_ME, /* unused room for an orderly restart */
 
 	/* receiver <-> dispatcher (ipc/spool_frames.h) */
 	FRAME_SEGMENT_WANT = 32, /* -> dispatcher */
-	FRAME_SEGMENT_GIVE,      /* -> receiver: segment head + write-only fd */
-	FRAME_COMMITTED,         /* -> dispatcher: notices, after their fdatasync */
-	FRAME_SEGMENT_SEALED,    /* -> dispatcher: u64 sequence, u64 end */
-	FRAME_SEGMENT_RETIRED,   /* -> dispatcher: u64 sequence, u32 errno */
-	FRAME_ACCEPTING,         /* -> receiver: u8 1 accept, 0 answer 452; span reason */
+	FRAME_SEGMENT_GIVE,	 /* -> receiver: segment head + write-only fd */
+	FRAME_COMMITTED,	 /* -> dispatcher: notices, after their fdatasync */
+	FRAME_SEGMENT_SEALED,	 /* -> dispatcher: u64 sequence, u64 end */
+	FRAME_SEGMENT_RETIRED,	 /* -> dispatcher: u64 sequence, u32 errno */
+	FRAME_ACCEPTING,	 /* -> receiver: u8 1 accept, 0 answer 452; span reason */
 
 	/* receiver, dispatcher <-> directory (ipc/lookup.h) */
 	FRAME_LOOKUP = 64, /* -> directory: may this address receive? */
@@ -39,15 +50,17 @@ enum frame_type {
 	FRAME_ROUTE_ANSWER,
 
 	/* dispatcher <-> deliverer, mailbox (ipc/job.h) */
-	FRAME_SEGMENT_OPEN = 96, /* -> deliverer: u64 sequence + read-only fd, before a job that needs it */
-	FRAME_SEGMENT_FORGET,    /* -> deliverer: u64 sequence */
-	FRAME_JOB,               /* -> deliverer */
-	FRAME_JOB_CANCEL,        /* -> deliverer: u64 job: do not begin it if not begun */
-	FRAME_JOB_DOT,           /* -> dispatcher: u64 job: the final dot is about to be sent */
-	FRAME_OUTCOME,           /* -> dispatcher */
-	FRAME_OUTCOME_KEPT,      /* -> deliverer: u64 job: durable in the ledger, forget it */
-	FRAME_INFLIGHT_ASK,      /* -> deliverer: first frame of a new dispatcher */
-	FRAME_INFLIGHT,          /* -> dispatcher: u64 jobs in flight; kept outcomes come as FRAME_OUTCOME before */
+	FRAME_SEGMENT_OPEN =
+		96, /* -> deliverer: u64 sequence + read-only fd, before a job that needs it */
+	FRAME_SEGMENT_FORGET, /* -> deliverer: u64 sequence */
+	FRAME_JOB,	      /* -> deliverer */
+	FRAME_JOB_CANCEL,     /* -> deliverer: u64 job: do not begin it if not begun */
+	FRAME_JOB_DOT,	      /* -> dispatcher: u64 job: the final dot is about to be sent */
+	FRAME_OUTCOME,	      /* -> dispatcher */
+	FRAME_OUTCOME_KEPT,   /* -> deliverer: u64 job: durable in the ledger, forget it */
+	FRAME_INFLIGHT_ASK,   /* -> deliverer: first frame of a new dispatcher */
+	FRAME_INFLIGHT, /* -> dispatcher: u64 jobs in flight; kept outcomes come as FRAME_OUTCOME
+			   before */
 
 	/* cli <-> control <-> dispatcher, supervisor (ipc/admin.h) */
 	FRAME_ADMIN = 128, /* request */

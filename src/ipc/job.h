@@ -7,7 +7,7 @@
 enum job_via { JOB_MAILDIR, JOB_SMTP, JOB_LMTP, JOB_PIPE, JOB_DISCARD };
 
 struct job_rcpt {
-	uint32_t index; /* of the recipient within the message */
+	uint32_t index;	     /* of the recipient within the message */
 	struct span address; /* canonical forward-path to send or store to */
 	struct span original;
 };
@@ -16,10 +16,10 @@ struct job_range { /* octets of the message in a segment that FRAME_SEGMENT_OPEN
 	uint32_t length;
 };
 struct job {
-	uint64_t job;     /* id of this handing-out, unique for the life of the spool */
+	uint64_t job; /* id of this handing-out, unique for the life of the spool */
 	uint64_t message;
 	uint32_t attempt; /* 1 for the first */
-	bool suspect;     /* an earlier handing-out may have succeeded: maildir looks for it */
+	bool suspect;	  /* an earlier handing-out may have succeeded: maildir looks for it */
 	enum job_via via;
 	struct span host; /* smtp, lmtp: name or literal */
 	uint16_t port;
@@ -27,7 +27,7 @@ struct job {
 	struct span site; /* the site's key: connections are kept under it */
 	struct span reverse_path;
 	uint64_t arrival_wall_usec, size;
-	uint8_t body;     /* 0 7BIT, 1 8BITMIME, 2 BINARYMIME */
+	uint8_t body; /* 0 7BIT, 1 8BITMIME, 2 BINARYMIME */
 	struct job_rcpt *rcpts;
 	uint32_t n_rcpts;
 	struct job_range *ranges;
@@ -39,22 +39,25 @@ void job_encode(const struct job *j, struct buf *out);
 MUST_CHECK int job_decode(struct span payload, struct arena *a, struct job *ret);
 
 enum outcome_class {
-	OUTCOME_DELIVERED, /* the next hop took responsibility (2xx after data), or it is in the mailbox */
+	OUTCOME_DELIVERED, /* the next hop took responsibility (2xx after data), or it is in the
+			      mailbox */
 	OUTCOME_DEFERRED,  /* 4xx or a broken connection: try again */
-	OUTCOME_FAILED,    /* 5xx: for good */
-	OUTCOME_NOT_TRIED, /* 452/552 at RCPT, or the session ended before its turn: again at once, no attempt counted */
+	OUTCOME_FAILED,	   /* 5xx: for good */
+	OUTCOME_NOT_TRIED, /* 452/552 at RCPT, or the session ended before its turn: again at once,
+			      no attempt counted */
 };
 struct outcome_rcpt {
 	uint32_t index;
 	enum outcome_class result;
-	uint16_t code;        /* SMTP reply, 0: none */
+	uint16_t code;	      /* SMTP reply, 0: none */
 	struct span enhanced; /* "4.4.1"; always set for deferred and failed */
 	struct span text;     /* the remote reply's text or ours, escaped by whoever prints it */
 };
 struct outcome {
 	uint64_t job, message;
-	bool site_down;        /* no session could be had: the site backs off, no attempt counted but its probe's */
-	struct span remote;    /* "127.0.0.1:2626 mx.example.org" */
+	bool site_down; /* no session could be had: the site backs off, no attempt counted but its
+			   probe's */
+	struct span remote;		      /* "127.0.0.1:2626 mx.example.org" */
 	uint64_t connect_usec, transfer_usec; /* stages */
 	struct outcome_rcpt *rcpts;
 	uint32_t n_rcpts;

@@ -7,11 +7,11 @@
 
 enum lookup_status {
 	LOOKUP_OK,
-	LOOKUP_UNKNOWN_USER,   /* 550 5.1.1 */
-	LOOKUP_NOT_LOCAL,      /* the domain is not ours */
-	LOOKUP_TEMPORARY,      /* a table cannot be read: 4xx */
-	LOOKUP_LOOP,           /* aliases that only point at each other: 5.4.6 */
-	LOOKUP_TOO_MANY,       /* expansion beyond EXPAND_MAX: 5.3.4? the sender is told */
+	LOOKUP_UNKNOWN_USER, /* 550 5.1.1 */
+	LOOKUP_NOT_LOCAL,    /* the domain is not ours */
+	LOOKUP_TEMPORARY,    /* a table cannot be read: 4xx */
+	LOOKUP_LOOP,	     /* aliases that only point at each other: 5.4.6 */
+	LOOKUP_TOO_MANY,     /* expansion beyond EXPAND_MAX: 5.3.4? the sender is told */
 };
 #define EXPAND_MAX   10000u /* children of one address */
 #define EXPAND_DEPTH 20u    /* aliases of aliases */
@@ -37,7 +37,7 @@ struct hop {
 	struct span host;
 	uint16_t port;
 	struct span path;
-	struct span site;  /* key: same site = same window, same connections */
+	struct span site;	    /* key: same site = same window, same connections */
 	struct span enhanced, text; /* hold, fail, temporary: why */
 };
 struct expand_child {
@@ -47,7 +47,7 @@ struct expand_child {
 struct expand_ask { /* FRAME_EXPAND, FRAME_ROUTE */
 	uint64_t token;
 	struct span address, reverse_path;
-	bool relay; /* accepted under relay rules: foreign goes by relay.via */
+	bool relay;	 /* accepted under relay rules: foreign goes by relay.via */
 	struct span via; /* operator's override (`queue release --via`), or empty */
 };
 struct expand_answer { /* FRAME_EXPAND_ANSWER: children; FRAME_ROUTE_ANSWER: exactly one child */
@@ -59,4 +59,5 @@ struct expand_answer { /* FRAME_EXPAND_ANSWER: children; FRAME_ROUTE_ANSWER: exa
 void expand_ask_encode(const struct expand_ask *e, struct buf *out);
 MUST_CHECK int expand_ask_decode(struct span payload, struct expand_ask *ret);
 void expand_answer_encode(const struct expand_answer *e, struct buf *out);
-MUST_CHECK int expand_answer_decode(struct span payload, struct arena *a, struct expand_answer *ret);
+MUST_CHECK int expand_answer_decode(
+	struct span payload, struct arena *a, struct expand_answer *ret);

@@ -17,4 +17,5 @@ struct commit_notice {
 	uint32_t length; /* of the COMMIT's payload */
 };
 void commit_notice_encode(const struct commit_notice *n, struct buf *out);
-bool commit_notice_next(struct wire *w, struct commit_notice *ret); /* false at the end or w->error */
+bool commit_notice_next(
+	struct wire *w, struct commit_notice *ret); /* false at the end or w->error */

@@ -4,13 +4,30 @@
 #include "mail/path.h"
 #include "mail/verdict.h"
 
-#define COMMAND_LINE_MAX 510u           /* RFC 5321 4.5.3.1.4, without CRLF */
-#define COMMAND_LINE_MAX_EXTENDED 4096u /* what we read: extensions add to it (4.5.3.1.4, 4954, 3461) */
+#define COMMAND_LINE_MAX 510u /* RFC 5321 4.5.3.1.4, without CRLF */
+#define COMMAND_LINE_MAX_EXTENDED                                                                  \
+	4096u /* what we read: extensions add to it (4.5.3.1.4, 4954, 3461) */
 #define COMMAND_PARAMS_MAX 20u
 
 enum verb {
-	VERB_UNKNOWN, VERB_HELO, VERB_EHLO, VERB_LHLO, VERB_MAIL, VERB_RCPT, VERB_DATA, VERB_BDAT, VERB_RSET,
-	VERB_NOOP, VERB_VRFY, VERB_EXPN, VERB_HELP, VERB_QUIT, VERB_STARTTLS, VERB_AUTH, VERB_ETRN, VERB_XCLIENT,
+	VERB_UNKNOWN,
+	VERB_HELO,
+	VERB_EHLO,
+	VERB_LHLO,
+	VERB_MAIL,
+	VERB_RCPT,
+	VERB_DATA,
+	VERB_BDAT,
+	VERB_RSET,
+	VERB_NOOP,
+	VERB_VRFY,
+	VERB_EXPN,
+	VERB_HELP,
+	VERB_QUIT,
+	VERB_STARTTLS,
+	VERB_AUTH,
+	VERB_ETRN,
+	VERB_XCLIENT,
 	VERB_XFORWARD,
 	VERB_HTTP, /* "GET / HTTP/1.1" and friends: a cross-protocol attack; answer 554 and close */
 	VERB_COUNT

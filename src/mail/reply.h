@@ -4,7 +4,8 @@
 #include "base/buf.h"
 #include "mail/verdict.h"
 
-#define REPLY_LINE_MAX  4096u /* RFC 5321 4.5.3.1.5 says 512 with CRLF; extensions and peers exceed it */
+#define REPLY_LINE_MAX                                                                             \
+	4096u /* RFC 5321 4.5.3.1.5 says 512 with CRLF; extensions and peers exceed it */
 #define REPLY_LINES_MAX 128u
 #define REPLY_TEXT_KEEP 1024u
 
@@ -17,8 +18,8 @@ struct reply {
 	struct enhanced_code enhanced;
 	unsigned lines;
 	uint16_t pending; /* code of the lines so far, all alike */
-	/* Text of all lines, enhanced codes included, joined by "\n", at most REPLY_TEXT_KEEP octets
-	 * kept; control octets are replaced by "?". */
+	/* Text of all lines, enhanced codes included, joined by "\n", at most REPLY_TEXT_KEEP
+	 * octets kept; control octets are replaced by "?". */
 	struct buf text;
 };
 void reply_init(struct reply *r);

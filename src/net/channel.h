@@ -10,7 +10,7 @@
 
 #define CHANNEL_PACKET_MAX (64u * 1024u)
 #define CHANNEL_FRAME_MAX  (4u * 1024u * 1024u)
-#define CHANNEL_FDS_MAX    8 /* fds with one frame */
+#define CHANNEL_FDS_MAX	   8 /* fds with one frame */
 
 struct channel;
 struct frame {
@@ -29,12 +29,14 @@ struct channel_ops {
 	void (*on_drained)(void *arg);
 };
 /* Takes over fd, also on error. ops and arg outlive the channel. */
-MUST_CHECK int channel_new(int fd, const struct channel_ops *ops, void *arg, struct channel **ret_channel);
+MUST_CHECK int channel_new(
+	int fd, const struct channel_ops *ops, void *arg, struct channel **ret_channel);
 void channel_free(struct channel *c); /* NULL allowed; may be called inside a callback */
 void channel_freep(struct channel **c);
 /* Queues a frame. fds are duplicated (the caller keeps its own). 0; -ENOBUFS when more than
  * backlog_max octets wait (nothing queued; default bound 8 MiB); -EPIPE when closed. */
-MUST_CHECK int channel_send(struct channel *c, uint16_t type, struct span payload, const int *fds, unsigned n_fds);
+MUST_CHECK int channel_send(
+	struct channel *c, uint16_t type, struct span payload, const int *fds, unsigned n_fds);
 size_t channel_backlog(const struct channel *c);
 void channel_set_backlog_max(struct channel *c, size_t octets);
 /* Sends what waits now instead of at the turn's end. */

@@ -26,7 +26,8 @@ uint64_t stream_octets_out(const struct stream *s);
  * -EMSGSIZE: too long: the line has been consumed up to its LF (bounded memory), the stream
  * stays usable. -ECONNRESET: end of file or reset (half a line is dropped). -ETIMEDOUT,
  * -ECANCELED, other negative errno. Flushes output first if it must wait. */
-SUSPENDS MUST_CHECK int stream_read_line(struct stream *s, size_t max, struct span *ret_line, bool *ret_crlf);
+SUSPENDS MUST_CHECK int stream_read_line(
+	struct stream *s, size_t max, struct span *ret_line, bool *ret_crlf);
 /* At least one octet, at most what is buffered; the caller consumes what it used. */
 SUSPENDS MUST_CHECK int stream_peek(struct stream *s, struct span *ret_octets);
 void stream_consume(struct stream *s, size_t len);

@@ -12,11 +12,13 @@
 struct role_process;
 struct role_ops {
 	enum role role;
-	/* Configuration, fds and first peers are there. 0, or a negative errno after role_failed. */
+	/* Configuration, fds and first peers are there. 0, or a negative errno after role_failed.
+	 */
 	int (*start)(struct role_process *p);
 	/* A channel fd to that peer; the callee takes it over. May come before start. */
 	void (*peer)(struct role_process *p, enum role peer, unsigned index, int fd);
-	void (*peer_gone)(struct role_process *p, enum role peer, unsigned index, bool abnormal); /* optional */
+	void (*peer_gone)(struct role_process *p, enum role peer, unsigned index,
+		bool abnormal); /* optional */
 	/* A new configuration is in force (role_config), new fds replace old ones of the same name.
 	 * NULL: nothing to do. */
 	void (*reload)(struct role_process *p, const struct config *old);
@@ -32,7 +34,8 @@ unsigned role_index(const struct role_process *p);
 /* Borrowed fd by name ("spool"), -1: not given. The name's prefix and a cursor for lists:
  * role_next_fd(p, "listener:", &cursor, &name) returns -1 at the end. */
 int role_fd(const struct role_process *p, const char *name);
-int role_next_fd(const struct role_process *p, const char *prefix, size_t *cursor, const char **ret_name);
+int role_next_fd(
+	const struct role_process *p, const char *prefix, size_t *cursor, const char **ret_name);
 /* Tells the supervisor why this role cannot work (it is logged with a remedy there). */
 void role_failed(struct role_process *p, const char *fmt, ...) PRINTF(2, 3);
 /* Ends the loop: the process exits with 0. */

@@ -27,7 +27,7 @@ struct queue_report_rcpt {
 /* One delivery status notification to be written (RFC 3464): about `message`, for `event`. */
 struct queue_report {
 	uint64_t message, event;
-	bool delay; /* a warning: mail is still queued until expires */
+	bool delay;		  /* a warning: mail is still queued until expires */
 	struct span reverse_path; /* whom to tell */
 	uint64_t arrival_wall_usec, expires_wall_usec;
 	struct record_ref commit; /* of the message, for its header */
@@ -64,18 +64,21 @@ struct queue_settings {
 	uint64_t warn, expire, bounce_expire;
 	uint64_t concurrency; /* window ceiling per site */
 	uint64_t connect_timeout, command_timeout, data_timeout;
-	uint64_t seed;        /* for maps and jitter; 0: random */
+	uint64_t seed; /* for maps and jitter; 0: random */
 };
-MUST_CHECK int queue_new(const struct queue_ops *ops, void *arg, const struct queue_settings *s, struct queue **ret_queue);
+MUST_CHECK int queue_new(const struct queue_ops *ops, void *arg, const struct queue_settings *s,
+	struct queue **ret_queue);
 void queue_free(struct queue *q);
-void queue_set_settings(struct queue *q, const struct queue_settings *s); /* reload: holds for mail already waiting */
+void queue_set_settings(struct queue *q,
+	const struct queue_settings *s); /* reload: holds for mail already waiting */
 
 /* ---- recovery, before queue_start ---- */
 /* Ledger entries in order. -EBADMSG: unreadable (reported, set aside by the caller). */
 MUST_CHECK int queue_replay_entry(struct queue *q, uint8_t type, struct span payload);
 /* A COMMIT found in a segment, after the whole ledger. Returns 1: live (the owner keeps a
  * reference on its segments), 0: already done, negative errno. damaged: hold it and say so. */
-MUST_CHECK int queue_replay_commit(struct queue *q, const struct message *m, const struct record_ref *commit, bool damaged);
+MUST_CHECK int queue_replay_commit(
+	struct queue *q, const struct message *m, const struct record_ref *commit, bool damaged);
 /* clean_boot false: unsynced writes may be lost (boot id changed): whatever was ready to go may
  * have been handed out without trace. Names every suspect `possible-duplicate`. */
 MUST_CHECK int queue_start(struct queue *q, uint64_t now, uint64_t wall, bool same_boot);
@@ -84,9 +87,12 @@ MUST_CHECK int queue_start(struct queue *q, uint64_t now, uint64_t wall, bool sa
 void queue_job_alive(struct queue *q, uint64_t job);
 
 /* ---- events; now is monotonic, wall is wall time ---- */
-void queue_time(struct queue *q, uint64_t now, uint64_t wall); /* call before other events of a turn */
-/* A durable commit. 1: new, 0: known already (deduplicated by id), negative errno (ENOMEM: ask again later). */
-MUST_CHECK int queue_committed(struct queue *q, const struct message *m, const struct record_ref *commit);
+void queue_time(
+	struct queue *q, uint64_t now, uint64_t wall); /* call before other events of a turn */
+/* A durable commit. 1: new, 0: known already (deduplicated by id), negative errno (ENOMEM: ask
+ * again later). */
+MUST_CHECK int queue_committed(
+	struct queue *q, const struct message *m, const struct record_ref *commit);
 void queue_expanded(struct queue *q, const struct expand_answer *a);
 void queue_routed(struct queue *q, const struct expand_answer *a);
 void queue_outcome(struct queue *q, const struct outcome *o);
@@ -101,7 +107,8 @@ uint64_t queue_next_due(const struct queue *q);
 /* ---- operator ---- */
 /* Rows: each(arg, row); row is valid during the call. Starts at *cursor (0), at most `max` rows a
  * call, so that a long list does not stop the world; returns false when the list is over. */
-bool queue_list(struct queue *q, const struct admin_request *r, uint64_t *cursor, unsigned max, void (*each)(void *arg, const struct queue_row *row), void *arg);
+bool queue_list(struct queue *q, const struct admin_request *r, uint64_t *cursor, unsigned max,
+	void (*each)(void *arg, const struct queue_row *row), void *arg);
 /* RETRY, HOLD, RELEASE, DROP on all that match; returns how many messages. */
 uint64_t queue_command(struct queue *q, const struct admin_request *r);
 
@@ -114,5 +121,6 @@ struct queue_counts queue_counts(const struct queue *q);
 struct queue_segment_state {
 	uint64_t sequence, known_end;
 };
-void queue_checkpoint_begin(struct queue *q, const struct queue_segment_state *segments, size_t n_segments);
+void queue_checkpoint_begin(
+	struct queue *q, const struct queue_segment_state *segments, size_t n_segments);
 bool queue_checkpoint_slice(struct queue *q, unsigned max);

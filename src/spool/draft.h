@@ -13,14 +13,16 @@ MUST_CHECK int draft_new(struct writer *w, struct draft **ret_draft);
 void draft_free(struct draft *d);
 void draft_freep(struct draft **d);
 uint64_t draft_id(const struct draft *d);
-uint64_t draft_octets(const struct draft *d); /* of the body so far */
+uint64_t draft_octets(const struct draft *d);			  /* of the body so far */
 MUST_CHECK int draft_append(struct draft *d, struct span octets); /* -ENOSPC, -EIO, -ENOMEM */
 /* For decoders that append to a buf: the draft's own buffer and, after use, its flush. */
 struct buf *draft_buffer(struct draft *d);
-MUST_CHECK int draft_flush_full(struct draft *d); /* writes a chunk when the buffer is full enough */
+MUST_CHECK int draft_flush_full(
+	struct draft *d); /* writes a chunk when the buffer is full enough */
 /* Octets before the body, in the order given (Received first). Copied. */
 MUST_CHECK int draft_prepend(struct draft *d, struct span octets);
 /* Appends what is left and the COMMIT record; facts from *m (id, size, pieces are filled in by
  * this call). ticket completes when the message is durable. After 0 the draft is spent (free it).
  * ret_ref: where the COMMIT is (for the notice to the dispatcher, after the ticket). */
-MUST_CHECK int draft_commit(struct draft *d, struct message *m, struct writer_ticket *ticket, struct record_ref *ret_ref);
+MUST_CHECK int draft_commit(struct draft *d, struct message *m, struct writer_ticket *ticket,
+	struct record_ref *ret_ref);

@@ -16,12 +16,14 @@ void ledger_free(struct ledger *l);
 void ledger_give(struct ledger *l, struct store_segment *s);
 /* Replays everything present, in order. each returns 0 to go on. Damaged places are counted in
  * *ret_damaged (octets). */
-MUST_CHECK int ledger_replay(struct ledger *l, int (*each)(void *arg, uint8_t type, struct span payload), void *arg, uint64_t *ret_damaged);
+MUST_CHECK int ledger_replay(struct ledger *l,
+	int (*each)(void *arg, uint8_t type, struct span payload), void *arg,
+	uint64_t *ret_damaged);
 /* Adds an entry to the batch that is written when ledger_write or ledger_sync is called, or at
  * 64 KiB. -ENOSPC when there is no segment (the entry stays in the batch, bounded). */
 MUST_CHECK int ledger_append(struct ledger *l, uint8_t type, struct span payload);
-MUST_CHECK int ledger_write(struct ledger *l);             /* to the page cache: survives kill -9 */
+MUST_CHECK int ledger_write(struct ledger *l); /* to the page cache: survives kill -9 */
 void ledger_sync(struct ledger *l, struct writer_ticket *t); /* writes, then t when durable */
-uint64_t ledger_octets(const struct ledger *l);            /* in all segments, since the last checkpoint */
+uint64_t ledger_octets(const struct ledger *l); /* in all segments, since the last checkpoint */
 MUST_CHECK int ledger_checkpoint_begin(struct ledger *l);
 void ledger_checkpoint_end(struct ledger *l); /* frees older segments after a sync */

@@ -6,27 +6,27 @@
 #include "spool/segment.h"
 
 enum message_fact {
-	FACT_ARRIVAL = 1,       /* u64 wall microseconds */
-	FACT_REVERSE_PATH = 2,  /* canonical text, empty for <> */
-	FACT_RECIPIENT = 3,     /* repeated, in order: nested facts RCPT_* */
-	FACT_INLINE = 4,        /* octets that stand here in the message (a new header field) */
-	FACT_PIECE = 5,         /* u64 segment, u64 record, u64 offset, u32 length */
-	FACT_SIZE = 6,          /* u64, octets of the whole message with CRLF line ends */
-	FACT_BODY = 7,          /* u64: 0 7BIT, 1 8BITMIME, 2 BINARYMIME */
-	FACT_CLIENT = 8,        /* address text of the SMTP client */
+	FACT_ARRIVAL = 1,      /* u64 wall microseconds */
+	FACT_REVERSE_PATH = 2, /* canonical text, empty for <> */
+	FACT_RECIPIENT = 3,    /* repeated, in order: nested facts RCPT_* */
+	FACT_INLINE = 4,       /* octets that stand here in the message (a new header field) */
+	FACT_PIECE = 5,	       /* u64 segment, u64 record, u64 offset, u32 length */
+	FACT_SIZE = 6,	       /* u64, octets of the whole message with CRLF line ends */
+	FACT_BODY = 7,	       /* u64: 0 7BIT, 1 8BITMIME, 2 BINARYMIME */
+	FACT_CLIENT = 8,       /* address text of the SMTP client */
 	FACT_HELO = 9,
-	FACT_PROTOCOL = 10,     /* RFC 3848 keyword */
+	FACT_PROTOCOL = 10, /* RFC 3848 keyword */
 	FACT_LISTENER = 11,
-	FACT_LOGIN = 12,        /* authenticated identity */
-	FACT_UID = 13,          /* u64, of a local submitter */
-	FACT_FLAGS = 14,        /* u64 MESSAGE_* */
-	FACT_PARENT = 15,       /* u64: the message that this report is about */
-	FACT_RELAY = 16,        /* u64 1: foreign recipients go by relay.via */
-	FACT_EVENT = 17,        /* u64: which event of the parent this report tells of */
+	FACT_LOGIN = 12,  /* authenticated identity */
+	FACT_UID = 13,	  /* u64, of a local submitter */
+	FACT_FLAGS = 14,  /* u64 MESSAGE_* */
+	FACT_PARENT = 15, /* u64: the message that this report is about */
+	FACT_RELAY = 16,  /* u64 1: foreign recipients go by relay.via */
+	FACT_EVENT = 17,  /* u64: which event of the parent this report tells of */
 };
 enum rcpt_fact {
-	RCPT_ADDRESS = 1,       /* canonical forward-path */
-	RCPT_ORIGINAL = 2,      /* as given at RCPT, when it differs (RFC 3464 Original-Recipient) */
+	RCPT_ADDRESS = 1,  /* canonical forward-path */
+	RCPT_ORIGINAL = 2, /* as given at RCPT, when it differs (RFC 3464 Original-Recipient) */
 	RCPT_FLAGS = 3,
 };
 #define MESSAGE_REPORT 1u /* a DSN of ours: null sender, never bounced */
@@ -37,7 +37,8 @@ struct message_rcpt {
 };
 struct message_piece {
 	bool is_inline;
-	struct span octets; /* inline: borrowed; its place in the file is computed by message_ranges */
+	struct span
+		octets; /* inline: borrowed; its place in the file is computed by message_ranges */
 	struct piece piece;
 };
 struct message {
@@ -53,7 +54,10 @@ struct message {
 void message_encode(const struct message *m, struct buf *out);
 /* Untrusted octets. Arrays and strings live in (or are borrowed through) the arena; payload must
  * outlive them. -EBADMSG, -ENOMEM. */
-MUST_CHECK int message_decode(uint64_t id, struct span payload, struct arena *a, struct message *ret);
+MUST_CHECK int message_decode(
+	uint64_t id, struct span payload, struct arena *a, struct message *ret);
 /* The message as file ranges in order: inline pieces lie inside the COMMIT record at `commit`
  * (payload is its payload, the spans of m point into it). */
-MUST_CHECK int message_ranges(const struct message *m, struct span payload, const struct record_ref *commit, struct arena *a, struct piece **ret_pieces, uint32_t *ret_n);
+MUST_CHECK int message_ranges(const struct message *m, struct span payload,
+	const struct record_ref *commit, struct arena *a, struct piece **ret_pieces,
+	uint32_t *ret_n);

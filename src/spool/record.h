@@ -6,10 +6,10 @@
 #pragma once
 #include "base/buf.h"
 
-#define RECORD_ALIGN        64u
-#define RECORD_HEADER       64u
-#define SPOOL_FORMAT        1u
-#define RECORD_PAYLOAD_MAX  (32u * 1024u * 1024u)
+#define RECORD_ALIGN	   64u
+#define RECORD_HEADER	   64u
+#define SPOOL_FORMAT	   1u
+#define RECORD_PAYLOAD_MAX (32u * 1024u * 1024u)
 
 enum record_type {
 	RECORD_SEGMENT = 1, /* first record of a segment, offset 0 */
@@ -26,9 +26,9 @@ struct generation {
 struct record {
 	enum record_type type;
 	uint16_t version;
-	uint32_t length;      /* of the payload */
-	uint64_t offset;      /* of the header within its segment */
-	uint64_t id;          /* message id, or 0 */
+	uint32_t length; /* of the payload */
+	uint64_t offset; /* of the header within its segment */
+	uint64_t id;	 /* message id, or 0 */
 	uint32_t payload_crc;
 };
 /* Octets that a record with that payload occupies. */
@@ -37,7 +37,9 @@ static inline uint64_t record_span(uint64_t payload)
 	return (RECORD_HEADER + payload + RECORD_ALIGN - 1) & ~(uint64_t)(RECORD_ALIGN - 1);
 }
 /* Fills 64 octets. payload_crc is crc32c(0, payload). */
-void record_encode(const struct generation *g, const struct record *r, uint8_t ret_header[RECORD_HEADER]);
+void record_encode(
+	const struct generation *g, const struct record *r, uint8_t ret_header[RECORD_HEADER]);
 /* Header octets read at `offset`: 0, or -EBADMSG when they are no record of this generation. The
  * payload is not looked at. */
-MUST_CHECK int record_decode(const struct generation *g, uint64_t offset, const uint8_t header[RECORD_HEADER], struct record *ret);
+MUST_CHECK int record_decode(const struct generation *g, uint64_t offset,
+	const uint8_t header[RECORD_HEADER], struct record *ret);

@@ -12,13 +12,14 @@ struct disk_file; /* opened by the implementation; freed by close */
 /* A running operation; memory is the caller's until done is called. */
 struct disk_op {
 	void (*done)(struct disk_op *op, int result); /* 0 or a negative errno */
-	void *implementation;                         /* the seam's own use */
+	void *implementation;			      /* the seam's own use */
 };
 
 struct disk_ops {
 	/* create: O_CREAT|O_EXCL. The folder entry is durable only after sync_folder. */
 	int (*open)(void *disk, const char *name, bool create, struct disk_file **ret_file);
-	/* An fd handed over by another process, write-only (a receiver's segment). Takes over fd. */
+	/* An fd handed over by another process, write-only (a receiver's segment). Takes over fd.
+	 */
 	int (*adopt)(void *disk, int fd, struct disk_file **ret_file);
 	int (*fd)(struct disk_file *f); /* to hand to another process, or -1 (simulator) */
 	void (*close)(struct disk_file *f);
@@ -29,8 +30,8 @@ struct disk_ops {
 	int (*read)(struct disk_file *f, uint64_t offset, void *ptr, size_t len, size_t *ret_len);
 	/* fdatasync. A failed sync is never retried as if it had worked: the segment is retired. */
 	void (*sync)(struct disk_file *f, struct disk_op *op);
-	/* Makes the file exactly `octets` long, all zero: allocated at once (fast == true) or written
-	 * with zeros and synced, the folder too, in the background. */
+	/* Makes the file exactly `octets` long, all zero: allocated at once (fast == true) or
+	 * written with zeros and synced, the folder too, in the background. */
 	void (*prepare)(struct disk_file *f, uint64_t octets, bool fast, struct disk_op *op);
 	int (*unlink)(void *disk, const char *name);
 	int (*sync_folder)(void *disk);

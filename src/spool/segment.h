@@ -5,26 +5,27 @@
 #include "spool/record.h"
 #include "spool/seam.h"
 
-#define SEGMENT_HEAD        4096u
+#define SEGMENT_HEAD	    4096u
 #define SEGMENT_SEAL_OFFSET 2048u
 #define SEGMENT_SIZE_MIN    (1u << 20)
 #define SEGMENT_SIZE_MAX    (1u << 30)
 
 /* Slot 0 is the dispatcher's own (bounces, warnings, compaction), 1..n the receivers'. */
 #define SLOT_DISPATCHER 0u
-#define SLOT_LEDGER     0xffffu
+#define SLOT_LEDGER	0xffffu
 
 struct segment_head {
 	uint64_t sequence; /* unique for the life of the spool; ids of messages derive from it */
 	uint16_t slot;
-	uint64_t size;     /* octets of the file */
+	uint64_t size; /* octets of the file */
 	uint64_t created_wall_usec;
 	struct generation generation;
 	uint8_t boot_id[16];
 };
 void segment_head_encode(const struct segment_head *h, struct buf *out); /* the whole record */
 /* 0; -EBADMSG no segment head; -EPROTONOSUPPORT a newer format. */
-MUST_CHECK int segment_head_read(const struct seam *seam, struct disk_file *f, struct segment_head *ret);
+MUST_CHECK int segment_head_read(
+	const struct seam *seam, struct disk_file *f, struct segment_head *ret);
 
 /* Where octets of a message are. */
 struct piece {
@@ -45,15 +46,17 @@ struct segment_scan {
 	const struct seam *seam;
 	struct disk_file *file;
 	struct segment_head head;
-	uint64_t next;    /* offset to look at */
-	uint64_t end;     /* just past the last good record */
+	uint64_t next;	  /* offset to look at */
+	uint64_t end;	  /* just past the last good record */
 	uint64_t damaged; /* octets skipped between good records */
 	struct buf window;
 	uint64_t window_offset;
 };
-MUST_CHECK int segment_scan_init(struct segment_scan *s, const struct seam *seam, struct disk_file *f);
+MUST_CHECK int segment_scan_init(
+	struct segment_scan *s, const struct seam *seam, struct disk_file *f);
 void segment_scan_done(struct segment_scan *s);
 /* 1: a record with a good header; 0: no more; negative: read error. */
 MUST_CHECK int segment_scan_next(struct segment_scan *s, struct record *ret_record);
 /* Reads and verifies a payload: -EBADMSG when its CRC is wrong. */
-MUST_CHECK int segment_read_payload(const struct seam *seam, struct disk_file *f, const struct segment_head *h, const struct record *r, struct buf *out);
+MUST_CHECK int segment_read_payload(const struct seam *seam, struct disk_file *f,
+	const struct segment_head *h, const struct record *r, struct buf *out);

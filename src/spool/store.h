@@ -12,8 +12,8 @@
 enum segment_state {
 	SEGMENT_PREPARING,
 	SEGMENT_SPARE,
-	SEGMENT_OPEN,    /* given to its slot's writer */
-	SEGMENT_SEALED,  /* complete: freed when nothing in it lives */
+	SEGMENT_OPEN,	/* given to its slot's writer */
+	SEGMENT_SEALED, /* complete: freed when nothing in it lives */
 };
 struct store_segment {
 	struct list node;
@@ -21,14 +21,15 @@ struct store_segment {
 	struct disk_file *file;
 	struct segment_head head;
 	enum segment_state state;
-	uint64_t live;      /* messages that have octets or their COMMIT here */
+	uint64_t live;	    /* messages that have octets or their COMMIT here */
 	uint64_t known_end; /* COMMITs below this offset have been seen by the queue */
-	bool damaged;       /* had unreadable records: never recycled, kept for inspection */
+	bool damaged;	    /* had unreadable records: never recycled, kept for inspection */
 };
 struct store;
 struct store_ops {
-	/* A segment for the slot is ready (store_want). f: a description of its own for the writer in
-	 * this process, or NULL with fd for another process (write-only; borrowed during the call). */
+	/* A segment for the slot is ready (store_want). f: a description of its own for the writer
+	 * in this process, or NULL with fd for another process (write-only; borrowed during the
+	 * call). */
 	void (*ready)(void *arg, uint16_t slot, struct store_segment *s);
 	/* seq is about to be forgotten: readers must let go of their fds. */
 	void (*forgotten)(void *arg, uint64_t sequence);
@@ -36,11 +37,13 @@ struct store_ops {
 	void (*error)(void *arg, const char *name, int error); /* a file was set aside */
 };
 struct store_limits {
-	uint64_t segment_size, reserve; /* config spool{}; reserve 0: max(2 segments, 1% ) capped at 256 MiB */
+	uint64_t segment_size,
+		reserve; /* config spool{}; reserve 0: max(2 segments, 1% ) capped at 256 MiB */
 };
 /* Opens every segment file in the folder and reads heads; nothing is recycled until
  * store_recovered. Files with a foreign or newer head are left alone and reported. */
-MUST_CHECK int store_open(const struct seam *seam, const struct store_limits *limits, const struct store_ops *ops, void *arg, struct store **ret_store);
+MUST_CHECK int store_open(const struct seam *seam, const struct store_limits *limits,
+	const struct store_ops *ops, void *arg, struct store **ret_store);
 void store_free(struct store *s);
 /* Recovery is over: unreferenced sealed segments may be recycled now. */
 void store_recovered(struct store *s);

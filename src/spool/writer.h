@@ -18,9 +18,11 @@ struct writer_ops {
 };
 struct writer_ticket {
 	struct list node;
-	void (*done)(struct writer_ticket *t, int result); /* on the loop, never inside writer_sync */
+	void (*done)(
+		struct writer_ticket *t, int result); /* on the loop, never inside writer_sync */
 };
-MUST_CHECK int writer_new(const struct seam *seam, uint16_t slot, const struct writer_ops *ops, void *arg, struct writer **ret_writer);
+MUST_CHECK int writer_new(const struct seam *seam, uint16_t slot, const struct writer_ops *ops,
+	void *arg, struct writer **ret_writer);
 /* Completes waiting tickets with -ECANCELED. NULL allowed. */
 void writer_free(struct writer *w);
 /* Takes over the file; the head has been written and synced by the giver (store.h). */
@@ -33,7 +35,8 @@ uint32_t writer_payload_max(const struct writer *w);
 MUST_CHECK int writer_new_id(struct writer *w, uint64_t *ret_id);
 /* Appends one record; the payload comes in parts. Moves on to the spare when the current segment
  * has no room. -ENOSPC, -EMSGSIZE, or the disk's error. */
-MUST_CHECK int writer_append(struct writer *w, enum record_type type, uint64_t id, const struct span *parts, unsigned n_parts, struct record_ref *ret_ref);
+MUST_CHECK int writer_append(struct writer *w, enum record_type type, uint64_t id,
+	const struct span *parts, unsigned n_parts, struct record_ref *ret_ref);
 /* t completes when everything appended so far is durable, across segments. */
 void writer_sync(struct writer *w, struct writer_ticket *t);
 /* Seals the open segment, if it holds anything (drain). ops->sealed tells when. */
