@@ -126,8 +126,8 @@ void reply_format(struct buf *out, uint16_t code, const char *enhanced, struct s
 		size_t newline = span_index(text, '\n');
 		size_t len = MIN(newline, room);
 		struct span line = span_head(text, len);
-		more = len < text.len;
 		text = span_from(text, len == newline ? len + 1 : len);
+		more = text.len > 0;
 		format_line(out, code, enhanced, line, more);
 	} while (more);
 }
