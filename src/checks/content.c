@@ -1,0 +1,15 @@
+/* Bare newlines: RFC 5321 2.3.8 forbids to send them, and a server that guesses what they meant is
+ * how one message is smuggled inside another. 554 5.6.0: the content is at fault, a second try will
+ * not help. Only networks of old devices that the operator names are spared.
+ *
+ * Loops: RFC 5321 6.3 counts Received fields; 5.4.6 is RFC 3463's "routing loop detected". */
+#include "checks/content.h"
+
+struct verdict check_content(const struct content_ask *ask)
+{
+	if (ask->bare_newline && !ask->tolerate_bare)
+		return VERDICT(554, "5.6.0", "Bare CR or LF in the message, RFC 5321 2.3.8");
+	if (ask->hops > 0 && ask->received > ask->hops)
+		return VERDICT(554, "5.4.6", "Too many hops, the message loops");
+	return VERDICT(250, "2.6.0", "Content ok");
+}
