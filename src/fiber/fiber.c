@@ -26,9 +26,10 @@ static void *loop_tsan;
 
 /* ---- switching ---- */
 
-static void switch_to_loop(struct fiber *f)
+static void switch_to_loop(void)
 {
 #if FIBER_ASAN
+	struct fiber *f = runtime.current;
 	__sanitizer_start_switch_fiber(
 		f->finished ? NULL : &f->sanitizer, loop_stack_bottom, loop_stack_size);
 #endif
@@ -51,7 +52,7 @@ static void fiber_entry(struct transfer t)
 #endif
 	f->fn(f->arg);
 	f->finished = true;
-	switch_to_loop(f);
+	switch_to_loop();
 	abort(); /* an ended fiber is never resumed */
 }
 
@@ -114,7 +115,7 @@ static int park(struct fiber *f, uint64_t deadline_usec)
 	if (deadline_usec != USEC_INFINITY &&
 		(!f->timer.heap_index || f->timer.deadline_usec > deadline_usec))
 		timer_arm(&f->timer, deadline_usec);
-	switch_to_loop(f);
+	switch_to_loop();
 	return f->wake_result;
 }
 
@@ -220,7 +221,7 @@ int fiber_yield(void)
 	if (f->cancelled)
 		return -ECANCELED;
 	list_push_back(&runtime.next, &f->run_node);
-	switch_to_loop(f);
+	switch_to_loop();
 	return f->cancelled ? -ECANCELED : 0;
 }
 

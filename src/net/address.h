@@ -15,6 +15,9 @@ struct network {
 };
 /* Numeric host only (no resolution). -EINVAL; port may be absent when default_port > 0. */
 MUST_CHECK int address_parse(struct span text, uint16_t default_port, struct address *ret_address);
+/* What accept, getpeername or getsockname gave. -EINVAL when cut short. */
+MUST_CHECK int address_from_sockaddr(
+	const struct sockaddr *sa, socklen_t len, struct address *ret_address);
 void address_format(const struct address *a,
 	struct buf *out); /* "127.0.0.1:25", "[::1]:25", "local" for unix */
 void address_format_host(
