@@ -18,10 +18,10 @@ MUST_CHECK int address_parse(struct span text, uint16_t default_port, struct add
 /* What accept, getpeername or getsockname gave. -EINVAL when cut short. */
 MUST_CHECK int address_from_sockaddr(
 	const struct sockaddr *sa, socklen_t len, struct address *ret_address);
-void address_format(const struct address *a,
-	struct buf *out); /* "127.0.0.1:25", "[::1]:25", "local" for unix */
-void address_format_host(
-	const struct address *a, struct buf *out); /* "127.0.0.1", "::1", "local" */
+/* "127.0.0.1:25", "[::1]:25", "local" for unix. */
+void address_format(const struct address *a, struct buf *out);
+/* "127.0.0.1", "::1", "local". */
+void address_format_host(const struct address *a, struct buf *out);
 uint16_t address_port(const struct address *a);
 bool address_is_unix(const struct address *a);
 bool address_equal_host(const struct address *a, const struct address *b);
