@@ -5,17 +5,15 @@
  *   sub-domain      =/ U-label                       ; RFC 6531 3.3, when utf8
  *   Let-dig         = ALPHA / DIGIT
  *   Ldh-str         = *( ALPHA / DIGIT / "-" ) Let-dig
- *   address-literal = "[" ( IPv4-address-literal / IPv6-address-literal /
- *                     General-address-literal ) "]"
+ *   address-literal = "[" ( IPv4-address-literal / IPv6-address-literal ) "]"
  *   IPv4-address-literal = Snum 3("."  Snum)
  *   Snum            = 1*3DIGIT                       ; 0 to 255
  *   IPv6-address-literal = "IPv6:" IPv6-addr
  *   IPv6-addr       = IPv6-full / IPv6-comp / IPv6v4-full / IPv6v4-comp
- *   General-address-literal = Standardized-tag ":" 1*dcontent
- *   Standardized-tag = Ldh-str
- *   dcontent        = %d33-90 / %d94-126
  *
  * A "::" stands for at least two groups, as RFC 5321 writes it (RFC 4291 would take one).
+ * A General-address-literal needs a tag registered with IANA; none is but IPv6, so that
+ * "[1111:2222:...]" is a forgotten "IPv6:" and DOMAIN_LITERAL_OTHER waits for a tag to come.
  * Of a U-label only well-formed UTF-8 is asked here: IDNA's rules belong to who looks it up. */
 #include "mail/path.h"
 #include "mail/octet.h"
@@ -135,22 +133,6 @@ static bool is_ipv6(struct span s)
 	return compressed ? groups <= IPV6_GROUPS_DCD : groups == IPV6_GROUPS;
 }
 
-static bool is_general_literal(struct span s)
-{
-	size_t colon = span_index(s, ':');
-	if (colon == 0 || colon + 1 >= s.len || !is_let_dig(octet_at(s, colon - 1)))
-		return false;
-	for (size_t i = 0; i < colon; i++)
-		if (!is_let_dig(octet_at(s, i)) && s.ptr[i] != '-')
-			return false;
-	for (size_t i = colon + 1; i < s.len; i++) {
-		uint8_t c = octet_at(s, i);
-		if (c < 33 || c > 126 || (c > 90 && c < 94))
-			return false;
-	}
-	return true;
-}
-
 /* The whole span, brackets included. */
 static enum domain_kind literal_kind(struct span s)
 {
@@ -159,9 +141,9 @@ static enum domain_kind literal_kind(struct span s)
 	struct span inner = {s.ptr + 1, s.len - 2};
 	if (is_ipv4(inner))
 		return DOMAIN_LITERAL_V4;
-	if (span_starts_nocase(inner, SPAN_LIT("IPv6:")))
-		return is_ipv6(span_from(inner, 5)) ? DOMAIN_LITERAL_V6 : DOMAIN_NONE;
-	return is_general_literal(inner) ? DOMAIN_LITERAL_OTHER : DOMAIN_NONE;
+	if (span_starts_nocase(inner, SPAN_LIT("IPv6:")) && is_ipv6(span_from(inner, 5)))
+		return DOMAIN_LITERAL_V6;
+	return DOMAIN_NONE;
 }
 
 int domain_parse(struct span in, bool utf8, enum domain_kind *ret_kind)
