@@ -37,6 +37,7 @@ struct config_address {
 };
 struct config_listener {
 	char *name;
+	char *at; /* "FILE:LINE" of the block, for errors; NULL in evaluation mode */
 	enum listener_role role;
 	enum tls_mode tls;
 	struct config_address *addresses;
@@ -45,6 +46,7 @@ struct config_listener {
 enum users_kind { USERS_NONE, USERS_FILE, USERS_SQLITE, USERS_ANY };
 struct config_domain {
 	char *name; /* lower case A-label form */
+	char *at;   /* "FILE:LINE" of the block, for errors; NULL in evaluation mode */
 	enum users_kind users;
 	char *users_path;
 	char *aliases_path; /* NULL: none */
@@ -56,6 +58,7 @@ struct config_domain {
 };
 struct config_route {
 	char *domain; /* block title: "partner.example", ".partner.example" (subdomains), "*" */
+	char *at;     /* "FILE:LINE" of the block */
 	struct target via;
 	char *tls;
 };
@@ -69,7 +72,7 @@ struct config {
 	char *user, *mail_user; /* NULL: default accounts or fixed uids */
 	struct config_listener *listeners;
 	size_t n_listeners;
-	struct config_domain *domains;
+	struct config_domain *domains; /* in the order of their names */
 	size_t n_domains;
 	struct config_route *routes;
 	size_t n_routes;

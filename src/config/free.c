@@ -1,0 +1,69 @@
+/* Letting go of a tree: each string belongs to it alone. */
+#include "config/tree.h"
+#include <stdlib.h>
+
+void tree_listener_done(struct config_listener *l)
+{
+	for (size_t i = 0; i < l->n_addresses; i++)
+		free(l->addresses[i].text);
+	free(l->addresses);
+	free(l->name);
+	free(l->at);
+}
+
+void tree_domain_done(struct config_domain *d)
+{
+	free(d->name);
+	free(d->users_path);
+	free(d->aliases_path);
+	target_done(&d->deliver);
+	free(d->catch_all);
+	free(d->subaddress);
+	free(d->at);
+}
+
+void tree_route_done(struct config_route *r)
+{
+	free(r->domain);
+	target_done(&r->via);
+	free(r->tls);
+	free(r->at);
+}
+
+void config_free(struct config *c)
+{
+	if (!c)
+		return;
+	for (size_t i = 0; i < c->n_listeners; i++)
+		tree_listener_done(&c->listeners[i]);
+	for (size_t i = 0; i < c->n_domains; i++)
+		tree_domain_done(&c->domains[i]);
+	for (size_t i = 0; i < c->n_routes; i++)
+		tree_route_done(&c->routes[i]);
+	for (size_t i = 0; i < c->n_unsupported; i++)
+		free(c->unsupported[i]);
+	free(c->unsupported);
+	free(c->listeners);
+	free(c->domains);
+	free(c->routes);
+	free(c->relay.from);
+	target_done(&c->relay.via);
+	free(c->limits.bare_newlines);
+	free(c->queue.retry);
+	free(c->log.format);
+	free(c->log.level);
+	free(c->control.http);
+	free(c->path);
+	free(c->folder);
+	free(c->hostname);
+	free(c->data);
+	free(c->user);
+	free(c->mail_user);
+	free(c);
+}
+
+void config_freep(struct config **c)
+{
+	config_free(*c);
+	*c = NULL;
+}
