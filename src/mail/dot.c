@@ -204,7 +204,7 @@ static bool decode_step(struct dot_decoder *d, struct decoding *g)
 	case LF_DOT_CR:
 		return decode_held(d, g, c);
 	}
-	assert(!"decoder state");
+	assert(false && "decoder state");
 	return false;
 }
 

@@ -188,7 +188,7 @@ static void scan_octet(struct header_scanner *s, uint8_t c)
 		s->ended = true;
 		return;
 	}
-	assert(!"scanner state");
+	assert(false && "scanner state");
 }
 
 void header_scan(struct header_scanner *s, struct span in)
