@@ -30,7 +30,8 @@ static inline bool span_equal(struct span a, struct span b)
 static inline struct span span_from(struct span a, size_t from)
 {
 	from = from > a.len ? a.len : from;
-	return (struct span){a.ptr + from, a.len - from};
+	/* NULL + 0 is undefined in C, and an empty buf has no octets to point at. */
+	return (struct span){a.ptr ? a.ptr + from : NULL, a.len - from};
 }
 static inline struct span span_head(struct span a, size_t len)
 {
