@@ -8,6 +8,7 @@
 #pragma once
 #include "config/config.h"
 #include "ipc/frames.h"
+#include "net/channel.h"
 
 struct role_process;
 struct role_ops {
@@ -24,6 +25,8 @@ struct role_ops {
 	void (*reload)(struct role_process *p, const struct config *old);
 	/* Take nothing new; when the last work has ended call role_finished. */
 	void (*drain)(struct role_process *p, uint64_t grace_usec);
+	/* Any other frame of the supervisor's (answers to role_send_supervisor); NULL: an error. */
+	int (*supervisor_frame)(struct role_process *p, struct frame *f);
 	unsigned offload_threads;
 };
 /* The role's own state. */
@@ -40,5 +43,7 @@ int role_next_fd(
 void role_failed(struct role_process *p, const char *fmt, ...) PRINTF(2, 3);
 /* Ends the loop: the process exits with 0. */
 void role_finished(struct role_process *p);
+/* A frame to the supervisor (control passes reload and status requests on). */
+MUST_CHECK int role_send_supervisor(struct role_process *p, uint16_t type, struct span payload);
 /* The whole life of a role process; returns the exit status. */
 int role_main(const struct role_ops *ops, unsigned index);

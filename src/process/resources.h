@@ -1,0 +1,38 @@
+/* What the supervisor opens for the roles: folders, locks, listening sockets, tables. All of it is
+ * opened with the supervisor's rights and handed down as fds. Errors go to `errors`, one line each
+ * with the remedy. */
+#pragma once
+#include "config/config.h"
+#include "process/accounts.h"
+
+struct resource {
+	char *name; /* as FRAME_FD names it */
+	int fd;
+	dev_t dev; /* of files that are watched for change */
+	ino_t ino;
+	uint64_t mtime_nsec, size;
+	char *path;
+};
+struct resources {
+	struct resource *items;
+	size_t n;
+	int data_fd;
+	int server_lock; /* held by the supervisor only: another server says so and ends */
+	int lock; /* inherited by all: a new server waits until the last old process is gone */
+};
+
+void resources_init(struct resources *r);
+void resources_done(struct resources *r);
+/* data, data/spool, data/empty, both locks. */
+MUST_CHECK int resources_open_data(
+	struct resources *r, const struct config *c, const struct accounts *a, struct buf *errors);
+/* Listening sockets, the unix sockets, maildir prefixes, users and aliases files: what the
+ * configuration names. `old` (NULL at start): sockets with the same address are taken over. */
+MUST_CHECK int resources_open(struct resources *r, struct resources *old, const struct config *c,
+	const struct accounts *a, struct buf *errors);
+/* Moves what outlives a reload (data folder, locks, spool) from old to next; ends old. */
+void resources_adopt(struct resources *next, struct resources *old);
+/* Reopens tables that were replaced or changed; true when any was. */
+bool resources_refresh_tables(struct resources *r);
+/* Is this listener's work there (role mx without implicit TLS)? */
+bool resources_listener_is_active(const struct config_listener *l);

@@ -1,0 +1,348 @@
+/* The life of the server: configuration, resources, children, then signals. Root's rights stay
+ * here, so this process reads nothing that strangers can write but the frames of its children,
+ * and of those only READY, FAILED and two requests of control's. */
+#include "process/supervisor.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/stats.h"
+#include "ipc/admin.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define EXIT_CONFIG   78
+#define EXIT_OS	      71
+#define TABLES_PERIOD (USEC_PER_SEC / 2)
+
+static void print_errors(const struct buf *errors)
+{
+	struct span rest = buf_span(errors);
+
+	while (rest.len) {
+		struct span line = span_head(rest, span_index(rest, '\n'));
+		(void)fprintf(stderr, "postrider: %.*s\n", SPAN_FMT(line));
+		rest = span_from(rest, line.len + 1);
+	}
+}
+
+static void log_errors(const char *event, const struct buf *errors)
+{
+	struct span rest = buf_span(errors);
+
+	while (rest.len) {
+		struct span line = span_head(rest, span_index(rest, '\n'));
+		struct log_line *l = log_begin(LOG_LEVEL_ERROR, event);
+		log_span(l, "text", line);
+		log_end(l);
+		rest = span_from(rest, line.len + 1);
+	}
+}
+
+static int load(const char *path, struct config **ret, struct buf *errors)
+{
+	if (path)
+		return config_load(path, ret, errors);
+	char *here = getcwd(NULL, 0);
+	int r = here ? config_evaluation(here, ret) : -errno;
+	if (r < 0)
+		buf_printf(errors, "cannot make the evaluation configuration: %s\n", strerror(-r));
+	free(here);
+	return r;
+}
+
+void supervisor_say(struct supervisor *s, const char *state)
+{
+	if (s->notify_fd >= 0)
+		(void)send(s->notify_fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* systemd's notify socket (sd_notify(3)): a path, or "@" for an abstract name. */
+static int notify_open(void)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	size_t len = path ? strlen(path) : 0;
+
+	if (len < 2 || len >= sizeof(sun.sun_path))
+		return -1;
+	memcpy(sun.sun_path, path, len);
+	if (path[0] == '@')
+		sun.sun_path[0] = '\0';
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&sun,
+			       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
+		fd = fd_close(fd);
+	return fd;
+}
+
+static void say_closed(const struct config *c)
+{
+	for (size_t i = 0; i < c->n_listeners; i++) {
+		const struct config_listener *l = &c->listeners[i];
+		if (!resources_listener_is_active(l))
+			log_text(LOG_LEVEL_WARN, "listener-closed",
+				"listener %s stays closed: submission and TLS are not there yet",
+				l->name);
+	}
+	for (size_t i = 0; i < c->n_unsupported; i++)
+		log_text(LOG_LEVEL_WARN, "config-not-active", "%s", c->unsupported[i]);
+}
+
+static void welcome(const struct config *c)
+{
+	if (!c->evaluation)
+		return;
+	(void)fprintf(stderr,
+		"\n"
+		"  Postrider %s runs in evaluation mode, on this machine only.\n"
+		"  Mail (MX)    127.0.0.1:2525   any name @localhost is accepted\n"
+		"  Mailboxes    %s/mail/localhost/NAME/new\n"
+		"  Not yet      submission 2587 and the dashboard 8025 stay closed\n"
+		"\n"
+		"  Send a first mail:\n"
+		"    printf 'Subject: hello\\n\\nIt works.\\n' | \\\n"
+		"      curl -sS --url smtp://127.0.0.1:2525 --mail-from me@localhost \\\n"
+		"        --mail-rcpt you@localhost --upload-file -\n"
+		"  Look at it:   ls %s/mail/localhost/you/new\n"
+		"  Stop:         Ctrl-C\n\n",
+		POSTRIDER_VERSION, c->data, c->data);
+}
+
+void supervisor_child_ready(struct supervisor *s)
+{
+	if (s->ready_said || !children_all_ready(s))
+		return;
+	s->ready_said = true;
+	log_text(LOG_LEVEL_INFO, "ready", "%s serves %s", POSTRIDER_VERSION, s->config->data);
+	log_flush();
+	welcome(s->config);
+	supervisor_say(s, "READY=1");
+}
+
+static void reload(struct supervisor *s)
+{
+	struct buf errors = BUF_INIT(1 << 16);
+	struct config *c = NULL;
+	struct resources next;
+
+	resources_init(&next);
+	supervisor_say(s, "RELOADING=1");
+	int r = s->path ? load(s->path, &c, &errors) : 0;
+	if (r == 0 && c && strcmp(c->data, s->config->data) != 0) {
+		buf_printf(&errors, "`data` cannot change in a running server: restart it\n");
+		r = -EINVAL;
+	}
+	if (r == 0 && c)
+		r = resources_open(&next, &s->resources, c, &s->accounts, &errors);
+	if (r < 0) {
+		log_errors("reload-failed", &errors);
+		log_text(LOG_LEVEL_ERROR, "reload-failed",
+			"the earlier configuration stays in force");
+		config_free(c);
+		resources_done(&next);
+	} else {
+		if (c) {
+			resources_adopt(&next, &s->resources);
+			s->resources = next;
+			config_free(s->config);
+			s->config = c;
+		} else {
+			(void)resources_refresh_tables(&s->resources);
+			resources_done(&next);
+		}
+		supervise_log_init(s->config, ROLE_SUPERVISOR, -1);
+		say_closed(s->config);
+		children_reload(s);
+		log_text(LOG_LEVEL_INFO, "reloaded", "the new configuration is in force");
+	}
+	supervisor_say(s, "READY=1");
+	buf_done(&errors);
+}
+
+static void status_row(struct supervisor *s, struct child *to, uint64_t token)
+{
+	struct buf b = BUF_INIT(1 << 16);
+
+	wire_put_u64(&b, token);
+	for (unsigned i = 0; i < s->n_children; i++) {
+		const struct child *c = s->children[i];
+		wire_put_u8(&b, (uint8_t)c->role);
+		wire_put_u16(&b, (uint16_t)c->index);
+		wire_put_u32(&b, (uint32_t)c->pid);
+		wire_put_u8(&b, c->ready);
+	}
+	(void)!channel_send(to->channel, FRAME_ADMIN_ROW, buf_span(&b), NULL, 0);
+	buf_done(&b);
+}
+
+/* From control only: u64 token, u8 verb (ipc/admin.h begins so). */
+void supervisor_frame(struct supervisor *s, struct child *from, struct frame *f)
+{
+	struct wire w = wire_reader(f->payload);
+	uint64_t token = wire_get_u64(&w);
+	uint8_t verb = wire_get_u8(&w);
+
+	if (from->role != ROLE_CONTROL || f->type != FRAME_ADMIN || w.error)
+		return;
+	struct admin_end end = {.token = token};
+	if (verb == ADMIN_RELOAD)
+		reload(s);
+	else if (verb == ADMIN_STATUS)
+		status_row(s, from, token);
+	else
+		end.error = EINVAL;
+	struct buf b = BUF_INIT(256);
+	admin_end_encode(&end, &b);
+	(void)!channel_send(from->channel, FRAME_ADMIN_END, buf_span(&b), NULL, 0);
+	buf_done(&b);
+}
+
+static void on_signal(struct watch *w, uint32_t events)
+{
+	struct supervisor *s = CONTAINER_OF(w, struct supervisor, signals);
+	struct signalfd_siginfo info;
+
+	(void)events;
+	while (read(w->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		switch (info.ssi_signo) {
+		case SIGCHLD:
+			children_reap(s);
+			break;
+		case SIGHUP:
+			if (!s->draining)
+				reload(s);
+			break;
+		default:
+			drain_begin(s);
+		}
+	}
+}
+
+static int watch_signals(struct supervisor *s)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	signal(SIGPIPE, SIG_IGN);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	return fd < 0 ? -errno : watch_init(&s->signals, fd, on_signal);
+}
+
+static void on_tables(struct loop_timer *t)
+{
+	struct supervisor *s = CONTAINER_OF(t, struct supervisor, tables);
+
+	if (resources_refresh_tables(&s->resources))
+		children_new_tables(s);
+	if (loop_timer_set(t, loop_now_usec() + TABLES_PERIOD) < 0)
+		log_text(LOG_LEVEL_ERROR, "no-memory", "tables are no longer watched");
+}
+
+static int make_stats(struct supervisor *s)
+{
+	off_t octets = (off_t)ROLE_COUNT * STATS_ROLE_SLOTS * STATS_SLOT_OCTETS;
+
+	s->stats_fd = memfd_create("postrider-stats", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (s->stats_fd < 0 || ftruncate(s->stats_fd, octets) < 0 ||
+		fcntl(s->stats_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		return -errno;
+	return stats_attach(s->stats_fd, ROLE_SUPERVISOR * STATS_ROLE_SLOTS);
+}
+
+static void harden(void)
+{
+	struct rlimit files;
+
+	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	(void)umask(0022);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &files);
+	}
+}
+
+static int prepare(struct supervisor *s, struct buf *errors)
+{
+	const char *what = "";
+	int r = accounts_find(s->config, &s->accounts, &what);
+
+	if (r < 0)
+		buf_printf(errors, "cannot %s: %s\n", what, strerror(-r));
+	if (r == 0)
+		r = resources_open_data(&s->resources, s->config, &s->accounts, errors);
+	if (r == 0)
+		r = resources_open(&s->resources, NULL, s->config, &s->accounts, errors);
+	return r;
+}
+
+static int run(struct supervisor *s)
+{
+	int r = loop_init();
+
+	if (r == 0)
+		r = watch_signals(s);
+	if (r == 0)
+		r = make_stats(s);
+	if (r < 0)
+		return r;
+	loop_set_turn_hook(log_flush);
+	s->tables.fn = on_tables;
+	r = loop_timer_set(&s->tables, loop_now_usec() + TABLES_PERIOD);
+	if (r == 0)
+		r = children_start(s);
+	if (r == 0)
+		r = loop_run();
+	children_kill(s);
+	return r;
+}
+
+int supervise(const char *path)
+{
+	struct supervisor s = {.path = path, .notify_fd = -1, .stats_fd = -1, .status = EXIT_OS};
+	struct buf errors = BUF_INIT(1 << 16);
+
+	resources_init(&s.resources);
+	s.self_fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	s.notify_fd = notify_open();
+	harden();
+	if (load(path, &s.config, &errors) < 0) {
+		print_errors(&errors);
+		return EXIT_CONFIG;
+	}
+	supervise_log_init(s.config, ROLE_SUPERVISOR, -1);
+	int r = prepare(&s, &errors);
+	if (r < 0) {
+		print_errors(&errors);
+		s.status = r == -EBUSY || r == -EADDRINUSE ? 75 : EXIT_CONFIG;
+	} else {
+		say_closed(s.config);
+		r = run(&s);
+		if (r < 0)
+			log_text(LOG_LEVEL_ERROR, "server-failed", "%s", strerror(-r));
+		else
+			log_text(LOG_LEVEL_INFO, "stopped", "status %d", s.status);
+	}
+	log_flush();
+	buf_done(&errors);
+	resources_done(&s.resources);
+	config_free(s.config);
+	return s.status;
+}
