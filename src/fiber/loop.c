@@ -9,6 +9,7 @@
  * A watch may end while events for it are still in this turn's batch; watch_done strikes them out,
  * so that freed memory is never touched. */
 #include "fiber/runtime.h"
+#include "fiber/sanitizer.h"
 #include "base/clock.h"
 #include <string.h>
 #include <unistd.h>
@@ -25,6 +26,7 @@ int loop_init(void)
 	list_init(&runtime.deferred_now);
 	list_init(&runtime.fibers);
 	runtime.turn = 1;
+	runtime.coarse_wait = RUNNING_ON_VALGRIND; /* 3.19 does not know epoll_pwait2 */
 	runtime.now_usec = clock_monotonic_usec();
 	runtime.wall_usec = clock_wall_usec();
 	int r = timer_reserve();
@@ -169,7 +171,7 @@ static int poll_events(void)
 		int n = epoll_pwait2(runtime.epoll_fd, runtime.events, LOOP_EVENTS_MAX, &ts, NULL);
 		if (n >= 0 || (errno != ENOSYS && errno != EPERM))
 			return n < 0 ? -errno : n;
-		runtime.coarse_wait = true; /* kernels before 5.11, valgrind, a filter */
+		runtime.coarse_wait = true; /* kernels before 5.11, a filter */
 	}
 	int msec = -1;
 	if (wait != USEC_INFINITY)

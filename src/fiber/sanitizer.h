@@ -29,6 +29,7 @@
 #include <valgrind/valgrind.h>
 #pragma GCC diagnostic pop
 #else
+#define RUNNING_ON_VALGRIND		    0
 #define VALGRIND_STACK_REGISTER(start, end) 0
 #define VALGRIND_STACK_DEREGISTER(id)	    ((void)(id))
 #endif

@@ -293,8 +293,11 @@ static void free_watch_now(struct loop_timer *t)
 	free(TAKE(both[0]));
 }
 
+static struct loop_timer free_timer = {.fn = free_watch_now};
+
 static void waits_on_both0(void *arg)
 {
+	assert_int_equal(loop_timer_set(&free_timer, loop_now_usec() + 3 * MSEC), 0);
 	*(int *)arg = fiber_wait_readable(both[0], loop_now_usec() + 2 * MSEC);
 }
 
@@ -312,8 +315,6 @@ static void watch_done__after_the_timeout_before_the_fiber_runs(void **state)
 	both[0] = calloc(1, sizeof *both[0]);
 	assert_non_null(both[0]);
 	assert_int_equal(watch_init(both[0], fds[0], NULL), 0);
-	struct loop_timer t = {.fn = free_watch_now};
-	assert_int_equal(loop_timer_set(&t, loop_now_usec() + 3 * MSEC), 0);
 	spawn(waits_on_both0, &r);
 	spawn(blocks_the_thread, NULL); /* so that both timers expire in one turn */
 	run_to_end();
