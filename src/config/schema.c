@@ -209,7 +209,7 @@ static void consider(struct span name, const char *known, size_t *best, const ch
 
 void schema_suggest(const struct block *block, struct span name, struct buf *out)
 {
-	size_t best = name.len <= 4 ? 2 : 3;
+	size_t best = name.len <= 3 ? 2 : 3;
 	const char *nearest = NULL;
 
 	for (size_t i = 0; i < block->n_keys; i++)

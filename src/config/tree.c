@@ -170,10 +170,13 @@ const struct config_domain *config_domain(const struct config *c, struct span do
 {
 	size_t low = 0, high = c->n_domains;
 
-	for (size_t i = 0; high <= DOMAINS_SCANNED && i < high; i++)
-		if (compare_name(c->domains[i].name, domain) == 0)
-			return &c->domains[i];
-	while (high > DOMAINS_SCANNED && low < high) {
+	if (high <= DOMAINS_SCANNED) {
+		for (size_t i = 0; i < high; i++)
+			if (compare_name(c->domains[i].name, domain) == 0)
+				return &c->domains[i];
+		return NULL;
+	}
+	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 		int order = compare_name(c->domains[middle].name, domain);
 		if (order == 0)
