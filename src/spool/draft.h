@@ -19,6 +19,9 @@ MUST_CHECK int draft_append(struct draft *d, struct span octets); /* -ENOSPC, -E
 struct buf *draft_buffer(struct draft *d);
 MUST_CHECK int draft_flush_full(
 	struct draft *d); /* writes a chunk when the buffer is full enough */
+/* Does the draft have octets in that segment, which must then not be given back? True also after
+ * its commit, until it is freed. */
+bool draft_uses(const struct draft *d, uint64_t sequence);
 /* Octets before the body, in the order given (Received first). Copied. */
 MUST_CHECK int draft_prepend(struct draft *d, struct span octets);
 /* Appends what is left and the COMMIT record; facts from *m (id, size, pieces are filled in by
