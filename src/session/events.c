@@ -1,0 +1,120 @@
+/* One event, one line, fixed words: the names are an interface. Whatever a peer wrote passes
+ * through log_span, which escapes it. */
+#include "session/events.h"
+#include "base/log.h"
+#include "fiber/fiber.h"
+#include "session/limits.h"
+
+static struct log_line *begin(enum log_level level, const char *event, const struct session *s)
+{
+	struct log_line *l = log_begin(level, event);
+
+	if (!l)
+		return NULL;
+	log_id(l, "session", s->number);
+	struct buf client = BUF_INIT(128);
+	session_client_text(s, &client);
+	log_span(l, "client", buf_span(&client));
+	buf_done(&client);
+	return l;
+}
+
+static void verdict(struct log_line *l, struct verdict v)
+{
+	log_u64(l, "code", v.code);
+	log_str(l, "enhanced", v.enhanced);
+	log_str(l, "text", v.text);
+}
+
+static void peer(struct log_line *l, const char *key, struct span octets)
+{
+	log_span(l, key, span_head(octets, LOG_PEER_OCTETS));
+}
+
+void event_connect(const struct session *s)
+{
+	struct log_line *l = begin(LOG_LEVEL_INFO, "connect", s);
+
+	if (l && !s->origin.local)
+		log_u64(l, "port", address_port(&s->origin.client));
+	if (s->origin.local)
+		log_u64(l, "uid", s->origin.uid);
+	log_span(l, "listener", s->origin.listener);
+	log_end(l);
+}
+
+void event_end(const struct session *s)
+{
+	struct log_line *l = begin(LOG_LEVEL_INFO, "session-end", s);
+
+	log_str(l, "reason", s->end ? s->end : "closed");
+	peer(l, "helo", buf_span(&s->helo));
+	log_u64(l, "accepted", s->accepted);
+	log_u64(l, "commands", s->commands);
+	log_u64(l, "bad", s->bad);
+	log_u64(l, "octets-in", stream_octets_in(s->io));
+	log_u64(l, "octets-out", stream_octets_out(s->io));
+	log_msec(l, "time", loop_now_usec() - s->started_usec);
+	log_end(l);
+}
+
+void event_rcpt_refused(const struct session *s, struct span path, struct verdict v)
+{
+	struct log_line *l = begin(LOG_LEVEL_INFO, "recipient-refused", s);
+
+	log_span(l, "from", s->tx.reverse_path);
+	peer(l, "to", path);
+	verdict(l, v);
+	log_end(l);
+}
+
+void event_mail_refused(const struct session *s, struct span path, struct verdict v)
+{
+	struct log_line *l = begin(LOG_LEVEL_INFO, "sender-refused", s);
+
+	peer(l, "from", path);
+	verdict(l, v);
+	log_end(l);
+}
+
+void event_message_refused(const struct session *s, uint64_t id, uint64_t octets, struct verdict v)
+{
+	struct log_line *l = begin(LOG_LEVEL_INFO, "message-refused", s);
+
+	if (id)
+		log_id(l, "id", id);
+	log_span(l, "from", s->tx.reverse_path);
+	log_u64(l, "rcpts", s->tx.n_rcpts);
+	log_u64(l, "size", octets);
+	peer(l, "helo", buf_span(&s->helo));
+	verdict(l, v);
+	log_end(l);
+}
+
+void event_message_accepted(
+	const struct session *s, const struct message *m, uint64_t data_usec, uint64_t commit_usec)
+{
+	struct log_line *l = begin(LOG_LEVEL_INFO, "message-accepted", s);
+
+	log_id(l, "id", m->id);
+	log_span(l, "from", m->reverse_path);
+	log_u64(l, "rcpts", m->n_rcpts);
+	if (m->n_rcpts == 1)
+		log_span(l, "to", m->rcpts[0].address);
+	log_u64(l, "size", m->size);
+	peer(l, "helo", m->helo);
+	log_span(l, "protocol", m->protocol);
+	log_span(l, "listener", m->listener);
+	log_msec(l, "data", data_usec);
+	log_msec(l, "commit", commit_usec);
+	log_end(l);
+}
+
+void event_slowed(const struct session *s)
+{
+	struct log_line *l = begin(LOG_LEVEL_INFO, "session-slowed", s);
+
+	log_u64(l, "bad", s->bad);
+	log_u64(l, "refused", s->refused_rcpts);
+	log_end(l);
+}

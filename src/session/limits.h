@@ -1,0 +1,43 @@
+/* Every quantity of a session that a peer controls, and every wait that it could stretch, has its
+ * bound here; what an operator may choose stands in config.h (limits {}). */
+#pragma once
+#include "base/base.h"
+
+/* Replies to bad commands beyond limits.errors: each waits one step longer, then 421. */
+#define ERRORS_SLOWED	 5u
+#define ERRORS_STEP_USEC (500 * USEC_PER_MSEC)
+/* Refused recipients are an error of somebody's list, not of the client: this many times
+ * limits.errors of them are answered at full speed (a harvest of addresses has more). */
+#define ERRORS_PER_REFUSALS 10u
+
+/* A client that pipelines without end lets others run after so many commands. */
+#define COMMANDS_PER_TURN 64u
+/* Octets of a body that are decoded in one go (the stream itself yields between reads). */
+#define BODY_SLICE (32u * 1024u)
+
+/* Arena of one transaction: this, and so much for each recipient that the limit allows. */
+#define TRANSACTION_OCTETS (64u * 1024u)
+#define RECIPIENT_OCTETS   1024u
+
+/* A recipient's answer from the directory; a client waits at least 5 minutes (RFC 5321 4.5.3.2.3).
+ */
+#define LOOKUP_WAIT_USEC (30 * USEC_PER_SEC)
+/* The same question is put to a restarted directory once more, not for ever. */
+#define LOOKUP_SENDS_MAX 2u
+/* MAIL waits so long for a dispatcher or a segment that is just coming (4.5.3.2.2: 5 minutes). */
+#define INTAKE_WAIT_USEC (8 * USEC_PER_SEC)
+/* In the data phase a segment is waited for longer: much has been sent already (4.5.3.2.5: 3
+ * minutes). */
+#define ROOM_WAIT_USEC (60 * USEC_PER_SEC)
+/* The commit: a client waits 10 minutes for the reply to its final dot (4.5.3.2.6). */
+#define COMMIT_WAIT_USEC (9 * 60 * USEC_PER_SEC)
+/* Room that a message needs beside its body: envelope, facts, the record itself. */
+#define COMMIT_ROOM (64u * 1024u)
+
+/* More octets than this waiting for the dispatcher: no new mail until it has caught up. */
+#define DISPATCHER_BACKLOG_MAX (4u * 1024u * 1024u)
+/* Notices kept while there is no dispatcher; it finds the rest in the segments anyway. */
+#define NOTICES_HELD_MAX (64u * 1024u)
+
+/* Octets of a peer's line or name that a log line shows. */
+#define LOG_PEER_OCTETS 256u

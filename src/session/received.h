@@ -1,0 +1,15 @@
+/* The trace field of a message, RFC 5321 4.4. */
+#pragma once
+#include "base/buf.h"
+
+struct received {
+	struct span helo;     /* argument of HELO or EHLO */
+	struct span client;   /* address text without brackets; empty: a local submitter */
+	uint64_t uid;	      /* of the local submitter */
+	struct span hostname; /* ours */
+	struct span protocol; /* RFC 3848 */
+	uint64_t id;
+	struct span only_recipient; /* ptr NULL: not exactly one */
+	uint64_t wall_usec;
+};
+void received_format(const struct received *r, struct buf *out);

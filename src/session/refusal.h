@@ -1,0 +1,15 @@
+/* What to tell a client when our own side fails. Always 4xx: in doubt the mail stays with whoever
+ * still has it. */
+#pragma once
+#include "mail/verdict.h"
+
+static inline struct verdict refusal_of(int error)
+{
+	if (error == -ENOSPC || error == -EDQUOT)
+		return VERDICT(452, "4.3.1", "Insufficient system storage");
+	if (error == -ESTALE)
+		return VERDICT(451, "4.3.0", "The queue was restarted, try again");
+	if (error == -ECANCELED)
+		return VERDICT(421, "4.3.2", "Server is shutting down, try again later");
+	return VERDICT(451, "4.3.0", "Local error in processing, try again later");
+}

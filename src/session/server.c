@@ -1,0 +1,59 @@
+/* The sessions of a process as a group: their shared parts, the newest configuration, the drain. */
+#include "session/server.h"
+#include "base/clock.h"
+#include "session/state.h"
+
+int server_init(
+	struct server *srv, const struct seam *seam, uint16_t slot, const struct config *config)
+{
+	*srv = (struct server){.next_session = 1};
+	list_init(&srv->sessions);
+	/* Numbers differ from those of an earlier life of the process, so that a log can be read.
+	 */
+	srv->next_session = (clock_wall_usec() / USEC_PER_SEC) << 24;
+	int r = settings_new(config, &srv->settings);
+	if (r == 0)
+		r = intake_new(seam, slot, &srv->intake);
+	if (r == 0)
+		r = lookup_client_new(&srv->directory);
+	if (r < 0)
+		server_done(srv);
+	return r;
+}
+
+void server_done(struct server *srv)
+{
+	assert(srv->n_sessions == 0);
+	lookup_client_free(TAKE(srv->directory));
+	intake_free(TAKE(srv->intake));
+	settings_unref(TAKE(srv->settings));
+}
+
+int server_reload(struct server *srv, const struct config *config)
+{
+	struct settings *fresh = NULL;
+
+	int r = settings_new(config, &fresh);
+	if (r < 0)
+		return r;
+	settings_unref(srv->settings);
+	srv->settings = fresh;
+	return 0;
+}
+
+void server_drain(struct server *srv)
+{
+	srv->draining = true;
+	list_foreach (it, &srv->sessions) {
+		struct session *s = CONTAINER_OF(it, struct session, node);
+		if (s->idle)
+			fiber_cancel(s->fiber);
+	}
+}
+
+void server_cancel(struct server *srv)
+{
+	srv->draining = true;
+	list_foreach (it, &srv->sessions)
+		fiber_cancel(CONTAINER_OF(it, struct session, node)->fiber);
+}

@@ -1,0 +1,28 @@
+/* What the sessions of one process share. */
+#pragma once
+#include "base/list.h"
+#include "session/intake.h"
+#include "session/lookup_client.h"
+#include "session/settings.h"
+
+struct server {
+	struct settings *settings; /* of new sessions */
+	struct intake *intake;
+	struct lookup_client *directory;
+	struct list sessions; /* struct session */
+	size_t n_sessions;
+	bool draining;
+	uint64_t next_session; /* number of the next one, for the log */
+	/* Called after a session has ended and been freed. */
+	void (*session_ended)(struct server *srv);
+};
+/* seam outlives it. config is copied. */
+MUST_CHECK int server_init(
+	struct server *srv, const struct seam *seam, uint16_t slot, const struct config *config);
+void server_done(struct server *srv); /* no session may be left */
+/* For new sessions; a session under way keeps its own. */
+MUST_CHECK int server_reload(struct server *srv, const struct config *config);
+/* Sessions outside a transaction end now with 421, the others after theirs. */
+void server_drain(struct server *srv);
+/* Ends what is left (the grace is over). */
+void server_cancel(struct server *srv);

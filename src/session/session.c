@@ -1,0 +1,242 @@
+/* The session's fiber: greeting, then command by command to the end. RFC 5321 3.1, 4.1.4, 4.2,
+ * 4.5.3.2.7 (a server waits at least 5 minutes for a command).
+ *
+ * The loop owns what is common to all verbs: reading a line, the limits of bad behaviour, the
+ * timeout, the drain. A session outside a transaction is idle and may be ended at any time; inside
+ * one it may finish (server_drain). Whatever ends it, everything it holds is let go of in
+ * session_free, at the one end of its fiber. */
+#include "session/session.h"
+#include "base/stats.h"
+#include "checks/relay.h"
+#include "session/events.h"
+#include "session/limits.h"
+#include "session/refusal.h"
+#include "session/reply.h"
+#include "session/verb.h"
+
+#include <stdlib.h>
+
+#define REPLY_OCTETS_MAX 4096u
+
+static struct verdict (*const verbs[VERB_COUNT])(struct session *, const struct command *) = {
+	[VERB_EHLO] = verb_ehlo,
+	[VERB_HELO] = verb_helo,
+	[VERB_MAIL] = verb_mail,
+	[VERB_RCPT] = verb_rcpt,
+	[VERB_DATA] = verb_data,
+	[VERB_RSET] = verb_rset,
+	[VERB_NOOP] = verb_noop,
+	[VERB_VRFY] = verb_vrfy,
+	[VERB_EXPN] = verb_expn,
+	[VERB_HELP] = verb_help,
+	[VERB_QUIT] = verb_quit,
+};
+
+void session_client_text(const struct session *s, struct buf *out)
+{
+	if (s->origin.local)
+		buf_str(out, "local");
+	else
+		address_format_host(&s->origin.client, out);
+}
+
+void session_end(struct session *s, const char *reason)
+{
+	s->done = true;
+	if (!s->end)
+		s->end = reason;
+}
+
+struct span session_protocol(const struct session *s)
+{
+	return s->extended ? SPAN_LIT("ESMTP") : SPAN_LIT("SMTP");
+}
+
+/* ---- one command ---- */
+
+static SUSPENDS struct verdict handle(struct session *s, struct span line, bool crlf)
+{
+	struct command c;
+
+	/* 2.3.8: only CRLF ends a line. */
+	if (!crlf && !s->bare_tolerated)
+		return VERDICT(500, "5.5.2", "A command ends with CRLF");
+	struct verdict v = command_parse(line, false, &c);
+	if (c.verb == VERB_HTTP) {
+		session_end(s, "http");
+		return VERDICT(421, "4.7.0", "This is a mail server, closing");
+	}
+	if (!verdict_is_ok(v))
+		return v;
+	if (!verbs[c.verb])
+		return VERDICT(502, "5.5.1", "Command not implemented");
+	return verbs[c.verb](s, &c);
+}
+
+/* 4.2.4, 4.3.2: what a client got wrong, as opposed to what we do not want. */
+static bool is_bad_command(struct verdict v)
+{
+	return (v.code >= 500 && v.code <= 504) || v.code == 555;
+}
+
+/* Counts a reply against the limits: the answer itself after a growing delay, or 421. */
+static SUSPENDS struct verdict restrain(struct session *s, struct verdict v)
+{
+	uint64_t limit = s->config->limits.errors;
+	uint64_t refused_limit = limit * ERRORS_PER_REFUSALS;
+
+	if (is_bad_command(v))
+		s->bad++;
+	else if (v.code < 550 || s->refused_rcpts <= refused_limit)
+		return v;
+	if (limit == 0 || (s->bad <= limit && s->refused_rcpts <= refused_limit))
+		return v;
+	if (s->slowed == 0)
+		event_slowed(s);
+	if (s->slowed++ == ERRORS_SLOWED) {
+		session_end(s, "errors");
+		return VERDICT(421, "4.7.0", "Too many errors, closing");
+	}
+	/* Replies to earlier commands are not held back; an error shows at the next write. */
+	if (stream_flush(s->io) < 0 || fiber_sleep(s->slowed * ERRORS_STEP_USEC) < 0)
+		return v;
+	return v;
+}
+
+/* What to say when no line came. */
+static struct verdict unread(struct session *s, int error)
+{
+	if (error == -ETIMEDOUT) {
+		session_end(s, "timeout");
+		return VERDICT(421, "4.4.2", "Timeout, closing");
+	}
+	session_end(s, error == -ECANCELED ? "drain" : "closed");
+	return error == -ECANCELED ? refusal_of(error) : VERDICT_NONE;
+}
+
+static SUSPENDS struct verdict next(struct session *s)
+{
+	struct span line;
+	bool crlf = false;
+
+	if (s->server->draining && !s->tx.open) {
+		session_end(s, "drain");
+		return refusal_of(-ECANCELED);
+	}
+	s->idle = !s->tx.open;
+	int r = stream_read_line(s->io, COMMAND_LINE_MAX_EXTENDED, &line, &crlf);
+	s->idle = false;
+	if (r < 0 && r != -EMSGSIZE)
+		return unread(s, r);
+	s->commands++;
+	STATS_ADD(commands_total, 1);
+	/* 4.5.3.1.4, 4.2.4: a line that is too long is 500. */
+	return restrain(
+		s, r == -EMSGSIZE ? VERDICT(500, "5.5.2", "Line too long") : handle(s, line, crlf));
+}
+
+static SUSPENDS int session_run(struct session *s)
+{
+	struct verdict greeting = reply_text(s, 220, "", "%s ESMTP Postrider", s->config->hostname);
+	int r = reply_send(s, greeting);
+
+	while (r >= 0 && !s->done) {
+		struct verdict v = next(s);
+		if (v.code != 0)
+			r = reply_send(s, v);
+		if (r >= 0 && s->commands % COMMANDS_PER_TURN == COMMANDS_PER_TURN - 1)
+			r = fiber_yield() == -ECANCELED ? 0 : r; /* the next wait tells */
+	}
+	if (r >= 0)
+		r = stream_flush(s->io);
+	return r;
+}
+
+/* ---- birth and end ---- */
+
+static void session_free(struct session *s)
+{
+	struct server *srv = s->server;
+	struct session_origin origin = s->origin;
+
+	transaction_done(&s->tx);
+	stream_free(s->io);
+	buf_done(&s->helo);
+	buf_done(&s->reply);
+	buf_done(&s->text);
+	list_remove(&s->node);
+	srv->n_sessions--;
+	STATS_SUB(connections_open, 1);
+	if (origin.ended)
+		origin.ended(&origin);
+	settings_unref(s->settings); /* origin.listener points into it */
+	free(s);
+	if (srv->session_ended)
+		srv->session_ended(srv);
+}
+
+static void session_main(void *arg)
+{
+	struct session *s = arg;
+
+	event_connect(s);
+	int r = session_run(s);
+	if (r < 0 && !s->end)
+		s->end = r == -ETIMEDOUT ? "timeout" : r == -ECANCELED ? "drain" : "closed";
+	event_end(s);
+	session_free(s);
+}
+
+/* What the configuration says about this client, once. */
+static void session_classify(struct session *s)
+{
+	const struct config *c = s->config;
+
+	s->trusted = s->origin.local ||
+		     networks_contain(c->relay.from, c->relay.n_from, &s->origin.client);
+	s->bare_tolerated =
+		!s->origin.local && networks_contain(c->limits.bare_newlines,
+					    c->limits.n_bare_newlines, &s->origin.client);
+}
+
+int session_start(struct server *srv, int fd, const struct session_origin *origin)
+{
+	struct session *s = calloc(1, sizeof(*s));
+
+	if (!s) {
+		fd_close(fd);
+		return -ENOMEM;
+	}
+	int r = stream_new(fd, &s->io);
+	if (r < 0) {
+		free(s);
+		return r;
+	}
+	s->server = srv;
+	s->settings = settings_ref(srv->settings);
+	s->config = s->settings->config;
+	s->origin = *origin;
+	s->number = srv->next_session++;
+	s->started_usec = loop_now_usec();
+	s->helo = BUF_INIT(DOMAIN_MAX + 1);
+	s->reply = BUF_INIT(REPLY_OCTETS_MAX);
+	s->text = BUF_INIT(REPLY_OCTETS_MAX);
+	stream_set_timeout(
+		s->io, s->config->limits.command_timeout, s->config->limits.command_timeout);
+	session_classify(s);
+	r = transaction_init(
+		&s->tx, (uint32_t)MIN(s->config->limits.recipients, (uint64_t)UINT16_MAX));
+	if (r == 0)
+		r = fiber_spawn(session_main, s, &s->fiber);
+	if (r < 0) {
+		stream_free(s->io);
+		settings_unref(s->settings);
+		free(s);
+		return r;
+	}
+	list_push_back(&srv->sessions, &s->node);
+	srv->n_sessions++;
+	STATS_ADD(connections_total, 1);
+	STATS_ADD(connections_open, 1);
+	return 0;
+}

@@ -1,0 +1,18 @@
+/* One SMTP session, RFC 5321 3.1 and 4.1: from the greeting to the last reply. */
+#pragma once
+#include "net/stream.h"
+#include "session/server.h"
+
+/* Where a connection comes from. */
+struct session_origin {
+	struct address client;
+	struct span listener; /* its name; lives as long as the settings it was taken from */
+	bool local;	      /* the submission socket of this machine: may relay */
+	uint64_t uid;	      /* of the peer of that socket */
+	void (*ended)(const struct session_origin
+			*o); /* the connection is gone (its permit is free); may be NULL */
+	void *arg;
+};
+/* Starts a fiber for the connection; takes over fd, also on error (then `ended` is not called).
+ * -ENOMEM and epoll's errors. */
+MUST_CHECK int session_start(struct server *srv, int fd, const struct session_origin *origin);

@@ -1,0 +1,39 @@
+/* Inside of the session room: what a session knows. The verbs read and write it; nobody else does.
+ */
+#pragma once
+#include "mail/command.h"
+#include "session/session.h"
+#include "session/transaction.h"
+
+struct session {
+	struct list node; /* server.sessions */
+	struct server *server;
+	struct settings *settings;
+	const struct config *config; /* of settings */
+	struct session_origin origin;
+	struct fiber *fiber;
+	struct stream *io;
+	uint64_t number; /* in the log */
+	uint64_t started_usec;
+
+	bool trusted;	     /* the client may relay */
+	bool bare_tolerated; /* it is one of limits.bare_newlines */
+	bool idle;	     /* waits for a command, outside a transaction */
+	bool done;	     /* no further command */
+	const char *end;     /* why it ended, for the log */
+
+	struct buf helo; /* argument of the last EHLO or HELO; empty: none yet */
+	bool extended;	 /* it was EHLO */
+	struct transaction tx;
+	struct buf reply; /* a reply being formatted */
+	struct buf text;  /* a reply's text, where it is not static */
+
+	unsigned commands, bad, refused_rcpts, slowed;
+	uint64_t accepted; /* messages */
+};
+/* The client's address without port, or "local". */
+void session_client_text(const struct session *s, struct buf *out);
+/* The session ends after this reply. reason: a fixed word for the log. */
+void session_end(struct session *s, const char *reason);
+/* RFC 3848: how the message came. */
+struct span session_protocol(const struct session *s);

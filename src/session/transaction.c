@@ -1,0 +1,99 @@
+/* RFC 5321 3.3 and 4.1.4: a transaction begins with MAIL and ends with the reply to the data, with
+ * RSET, EHLO, HELO or QUIT; nothing of it outlives that. The arena is made with the session's first
+ * transaction and kept, one block of it, for the next.
+ *
+ * A recipient named twice is one recipient (RFC 5321 does not say; two copies in one mailbox are
+ * what nobody wants). */
+#include "session/transaction.h"
+#include "session/limits.h"
+
+#define RCPTS_FIRST 4u
+
+int transaction_init(struct transaction *t, uint32_t max_rcpts)
+{
+	*t = (struct transaction){.max_rcpts = max_rcpts};
+	return 0;
+}
+
+void transaction_done(struct transaction *t)
+{
+	arena_free(TAKE(t->arena));
+}
+
+void transaction_reset(struct transaction *t)
+{
+	struct arena *arena = t->arena;
+	uint32_t max_rcpts = t->max_rcpts;
+
+	if (arena)
+		arena_reset(arena);
+	*t = (struct transaction){.arena = arena, .max_rcpts = max_rcpts};
+}
+
+struct span transaction_canonical(struct transaction *t, const struct path *p, struct span domain)
+{
+	struct buf b = BUF_INIT(PATH_MAX_SMTP * 2);
+	struct path copy = *p;
+	struct span r = SPAN_NULL;
+
+	if (domain.ptr) {
+		copy.domain = domain;
+		copy.domain_kind = DOMAIN_NAME;
+	}
+	path_canonical(&copy, &b);
+	if (b.error == 0)
+		r = arena_span(t->arena, buf_span(&b));
+	buf_done(&b);
+	return r;
+}
+
+int transaction_begin(struct transaction *t, const struct path *reverse_path, uint64_t now_usec)
+{
+	if (!t->arena)
+		t->arena = arena_new(TRANSACTION_OCTETS + (size_t)t->max_rcpts * RECIPIENT_OCTETS);
+	if (!t->arena)
+		return -ENOMEM;
+	t->reverse_path = transaction_canonical(t, reverse_path, SPAN_NULL);
+	if (!t->reverse_path.ptr)
+		return -ENOMEM;
+	t->began_usec = now_usec;
+	t->open = true;
+	return 0;
+}
+
+bool transaction_has(const struct transaction *t, struct span canonical)
+{
+	for (uint32_t i = 0; i < t->n_rcpts; i++)
+		if (span_equal(t->rcpts[i].address, canonical))
+			return true;
+	return false;
+}
+
+static int grow(struct transaction *t)
+{
+	uint32_t cap = t->cap_rcpts ? t->cap_rcpts * 2 : RCPTS_FIRST;
+	struct message_rcpt *rcpts = arena_alloc(t->arena, cap * sizeof(*rcpts));
+
+	if (!rcpts)
+		return -ENOMEM;
+	if (t->n_rcpts > 0)
+		memcpy(rcpts, t->rcpts, t->n_rcpts * sizeof(*rcpts));
+	t->rcpts = rcpts;
+	t->cap_rcpts = cap;
+	return 0;
+}
+
+int transaction_add(struct transaction *t, struct span canonical, struct span original)
+{
+	struct message_rcpt rcpt = {.address = canonical};
+
+	if (t->n_rcpts == t->cap_rcpts && grow(t) < 0)
+		return -ENOMEM;
+	if (!span_equal(canonical, original)) {
+		rcpt.original = arena_span(t->arena, original);
+		if (!rcpt.original.ptr)
+			return -ENOMEM;
+	}
+	t->rcpts[t->n_rcpts++] = rcpt;
+	return 0;
+}

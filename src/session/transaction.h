@@ -1,0 +1,35 @@
+/* A mail transaction: what MAIL and RCPT gathered, RFC 5321 3.3. Small things live in its arena and
+ * die with it. */
+#pragma once
+#include "base/arena.h"
+#include "mail/path.h"
+#include "spool/message.h"
+
+enum body_type { BODY_7BIT, BODY_8BITMIME, BODY_BINARYMIME }; /* as FACT_BODY */
+
+struct transaction {
+	struct arena *arena;
+	bool open; /* MAIL was accepted */
+	uint64_t began_usec;
+	struct span reverse_path; /* canonical, empty for <> */
+	uint64_t declared_size;	  /* 0: not told */
+	enum body_type body;
+	struct message_rcpt *rcpts; /* accepted ones, each once */
+	uint32_t n_rcpts, cap_rcpts;
+	uint32_t max_rcpts;
+	bool relayed;	  /* one of them at least is foreign */
+	unsigned refused; /* RCPTs that were refused */
+};
+MUST_CHECK int transaction_init(struct transaction *t, uint32_t max_rcpts);
+void transaction_done(struct transaction *t);
+/* Forgets everything: RSET, EHLO, after DATA. */
+void transaction_reset(struct transaction *t);
+/* -ENOMEM: the arena is full. */
+MUST_CHECK int transaction_begin(
+	struct transaction *t, const struct path *reverse_path, uint64_t now_usec);
+bool transaction_has(const struct transaction *t, struct span canonical);
+/* canonical lives in the arena already; original is copied when it differs. -ENOMEM. */
+MUST_CHECK int transaction_add(struct transaction *t, struct span canonical, struct span original);
+/* The canonical form of a path in the arena; ptr NULL: full. domain, if its ptr is set, stands for
+ * the path's own. */
+struct span transaction_canonical(struct transaction *t, const struct path *p, struct span domain);

@@ -1,0 +1,129 @@
+/* RCPT, RFC 5321 4.1.1.3, 3.3: adds a recipient. Whether it is ours the configuration says, whether
+ * such a user exists the directory, whether a foreign one may pass the relay check.
+ *
+ * <postmaster> without a domain is ours (4.5.1: every server must take it); on a pure relay it
+ * goes on to the next hop. An address literal of the address that the client reached us at
+ * (4.1.3) means our first domain. 452 4.5.3 beyond the limit lets the client keep what was accepted
+ * and send the rest in another transaction (4.5.3.1.10). */
+#include "base/stats.h"
+#include "checks/relay.h"
+#include "session/events.h"
+#include "session/extension.h"
+#include "session/verb.h"
+
+static struct verdict check_state(const struct session *s)
+{
+	if (!s->tx.open)
+		return VERDICT(503, "5.5.1", "MAIL first");
+	if (s->tx.n_rcpts >= s->tx.max_rcpts)
+		return VERDICT(452, "4.5.3", "Too many recipients");
+	return VERDICT(250, "2.1.5", "Recipient ok");
+}
+
+/* Is the literal "[192.0.2.1]" or "[IPv6:2001:db8::1]" the address of our end of the connection? */
+static bool literal_is_ours(const struct session *s, struct span literal)
+{
+	struct address ours = {.len = sizeof(ours.ss)}, named;
+	struct span inner = span_from(span_head(literal, literal.len - 1), 1);
+
+	if (span_starts_nocase(inner, SPAN_LIT("IPv6:")))
+		inner = span_from(inner, 5);
+	if (address_parse(inner, 25, &named) < 0)
+		return false;
+	if (getsockname(stream_fd(s->io), (struct sockaddr *)&ours.ss, &ours.len) < 0)
+		return false;
+	return address_equal_host(&ours, &named);
+}
+
+static struct span home_domain(const struct config *c)
+{
+	return span_str(c->n_domains > 0 ? c->domains[0].name : c->hostname);
+}
+
+/* The domain that stands for the path's own; ptr NULL: its own. */
+static struct span substitute_domain(const struct session *s, const struct path *p)
+{
+	bool literal = p->domain_kind == DOMAIN_LITERAL_V4 || p->domain_kind == DOMAIN_LITERAL_V6;
+
+	if (p->domain_kind == DOMAIN_NONE || (literal && literal_is_ours(s, p->domain)))
+		return home_domain(s->config);
+	return SPAN_NULL;
+}
+
+/* Behind the last "@" of a canonical address (a quoted local part may hold others). */
+static struct span domain_of(struct span canonical)
+{
+	size_t i = canonical.len;
+	while (i > 0 && canonical.ptr[i - 1] != '@')
+		i--;
+	return span_from(canonical, i);
+}
+
+static SUSPENDS struct verdict ask_directory(struct session *s, struct span canonical)
+{
+	enum lookup_status status;
+
+	if (lookup_ask(s->server->directory, canonical, &status) < 0)
+		return VERDICT(451, "4.3.0", "The directory does not answer, try again later");
+	switch (status) {
+	case LOOKUP_OK:
+		return VERDICT(250, "2.1.5", "Recipient ok");
+	case LOOKUP_UNKNOWN_USER:
+		return VERDICT(550, "5.1.1", "No such user here");
+	case LOOKUP_LOOP:
+		return VERDICT(550, "5.4.6", "The address is an alias of itself");
+	case LOOKUP_TOO_MANY:
+		return VERDICT(451, "4.3.5", "The address stands for too many others");
+	case LOOKUP_NOT_LOCAL: /* our configuration and the directory's differ: a reload is under
+				  way */
+	case LOOKUP_TEMPORARY:
+		break;
+	}
+	return VERDICT(451, "4.3.0", "The recipient cannot be verified now, try again later");
+}
+
+static SUSPENDS struct verdict add(struct session *s, const struct path *p)
+{
+	struct transaction *t = &s->tx;
+	bool bare_postmaster = p->domain_kind == DOMAIN_NONE;
+	struct span canonical = transaction_canonical(t, p, substitute_domain(s, p));
+	struct verdict v;
+
+	if (!canonical.ptr)
+		return VERDICT(452, "4.5.3", "Too many recipients");
+	if (transaction_has(t, canonical))
+		return VERDICT(250, "2.1.5", "Recipient ok, named before");
+	bool local = config_domain(s->config, domain_of(canonical)) != NULL;
+	if (local)
+		v = ask_directory(s, canonical);
+	else
+		v = check_relay(&(struct relay_ask){
+			.config = s->config,
+			.trusted = s->trusted || bare_postmaster,
+			.domain = domain_of(canonical),
+		});
+	if (!verdict_is_ok(v))
+		return v;
+	if (transaction_add(t, canonical, p->text) < 0)
+		return VERDICT(452, "4.5.3", "Too many recipients");
+	t->relayed |= !local;
+	return v;
+}
+
+struct verdict verb_rcpt(struct session *s, const struct command *c)
+{
+	struct verdict v = check_state(s);
+	if (v.code == 503)
+		return v;
+	if (verdict_is_ok(v))
+		v = extension_params(s, c);
+	if (verdict_is_ok(v))
+		v = add(s, &c->path);
+	if (!verdict_is_ok(v)) {
+		s->tx.refused++;
+		if (verdict_is_permanent(v))
+			s->refused_rcpts++;
+		event_rcpt_refused(s, c->path.text, v);
+	}
+	return v;
+}
