@@ -1,0 +1,87 @@
+/* Bodies were written moments ago as a rule, so the page cache has them: RWF_NOWAIT reads those
+ * without leaving the fiber, and only cold octets cost a trip to the offload pool (a disk must
+ * never stop the loop). A segment that ends before its range does is an error, never an end: a
+ * truncated message must not get its final dot. */
+#include "deliver/body.h"
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "fiber/offload.h"
+
+struct piece {
+	int fd;
+	char *into;
+	size_t len;
+	off_t offset;
+};
+
+void body_init(struct body *b, const struct delivery *d)
+{
+	*b = (struct body){.d = d};
+}
+
+/* The next octets to read: 1, 0 at the end, -EIO. */
+static int next_piece(struct body *b, char *into, size_t cap, struct piece *ret_piece)
+{
+	const struct job *j = &b->d->job;
+	while (b->range < j->n_ranges && b->used == j->ranges[b->range].length) {
+		b->range++;
+		b->used = 0;
+	}
+	if (b->range == j->n_ranges)
+		return 0;
+	const struct job_range *range = &j->ranges[b->range];
+	const struct segment *segment = b->d->segments[b->range];
+	if (!segment || range->offset > INT64_MAX - UINT32_MAX)
+		return -EIO;
+	*ret_piece = (struct piece){
+		.fd = segment->fd,
+		.into = into,
+		.len = MIN(cap, (size_t)(range->length - b->used)),
+		.offset = (off_t)(range->offset + b->used),
+	};
+	return 1;
+}
+
+static ssize_t piece_read(const struct piece *p)
+{
+	ssize_t n;
+	do
+		n = pread(p->fd, p->into, p->len, p->offset);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	return n == 0 ? -EIO : n;
+}
+
+static int piece_read_on_pool(void *arg)
+{
+	return (int)piece_read(arg); /* at most BODY_CHUNK */
+}
+
+ssize_t body_read(struct body *b, char *into, size_t cap)
+{
+	struct piece p;
+	int r = next_piece(b, into, cap, &p);
+	if (r <= 0)
+		return r;
+	ssize_t n = piece_read(&p);
+	if (n > 0)
+		b->used += (uint32_t)n;
+	return n;
+}
+
+ssize_t body_read_fiber(struct body *b, char *into, size_t cap)
+{
+	struct piece p;
+	int r = next_piece(b, into, MIN(cap, BODY_CHUNK), &p);
+	if (r <= 0)
+		return r;
+	struct iovec iov = {.iov_base = p.into, .iov_len = p.len};
+	ssize_t n = preadv2(p.fd, &iov, 1, p.offset, RWF_NOWAIT);
+	if (n <= 0) /* cold, at the end, or a file system that does not know the flag */
+		n = offload_call(piece_read_on_pool, &p);
+	if (n > 0)
+		b->used += (uint32_t)n;
+	return n;
+}

@@ -1,0 +1,110 @@
+/* Puts the deliverer together: a job runner, the sessions kept between jobs, and what each kind
+ * of job means here. It never decides when or where mail goes: that is the dispatcher's. */
+#include "deliver/deliverer.h"
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "deliver/jobs.h"
+#include "deliver/smtp_delivery.h"
+
+/* Each takes a fiber and an fd; the dispatcher's limits lie below. */
+#define DELIVERER_JOBS_MAX 1000u
+
+struct deliverer {
+	struct role_process *process;
+	struct jobs *jobs;
+	struct cache *cache;
+};
+
+SUSPENDS static void deliver(void *arg, struct delivery *d)
+{
+	struct deliverer *self = arg;
+	switch (d->job.via) {
+	case JOB_SMTP:
+	case JOB_LMTP:
+		smtp_deliver(d, self->cache, role_config(self->process)->hostname);
+		return;
+	case JOB_DISCARD:
+		delivery_set_all(d, delivery_result(d, OUTCOME_DELIVERED, 0, "2.1.5", "discarded"));
+		return;
+	case JOB_MAILDIR:
+	case JOB_PIPE:
+		break;
+	}
+	delivery_set_all(d, delivery_result(d, OUTCOME_DEFERRED, 0, "4.3.5",
+				    "this process has no right to deliver to mailboxes"));
+}
+
+static void on_sessions_ended(void *arg)
+{
+	struct deliverer *self = arg;
+	struct role_process *process = self->process;
+	role_set_state(process, NULL);
+	jobs_free(self->jobs);
+	cache_free(self->cache);
+	free(self);
+	role_finished(process);
+}
+
+static void on_jobs_drained(void *arg)
+{
+	struct deliverer *self = arg;
+	cache_drain(self->cache, on_sessions_ended, self);
+}
+
+static const struct jobs_ops ops = {.deliver = deliver, .drained = on_jobs_drained};
+
+/* A peer may come before start: whichever is first makes the state. */
+static struct deliverer *deliverer_of(struct role_process *p)
+{
+	struct deliverer *self = role_state(p);
+	if (self)
+		return self;
+	self = calloc(1, sizeof(*self));
+	if (!self)
+		return NULL;
+	self->process = p;
+	if (cache_new(&self->cache) < 0 ||
+		jobs_new(&ops, self, DELIVERER_JOBS_MAX, &self->jobs) < 0) {
+		cache_free(self->cache);
+		free(self);
+		return NULL;
+	}
+	role_set_state(p, self);
+	return self;
+}
+
+static int deliverer_start(struct role_process *p)
+{
+	if (deliverer_of(p))
+		return 0;
+	role_failed(p, "no memory");
+	return -ENOMEM;
+}
+
+static void deliverer_peer(struct role_process *p, enum role peer, unsigned index, int fd)
+{
+	(void)index;
+	struct deliverer *self = peer == ROLE_DISPATCHER ? deliverer_of(p) : NULL;
+	if (self)
+		jobs_set_dispatcher(self->jobs, fd);
+	else
+		fd_close(fd);
+}
+
+static void deliverer_drain(struct role_process *p, uint64_t grace_usec)
+{
+	struct deliverer *self = role_state(p);
+	if (self)
+		jobs_drain(self->jobs, grace_usec);
+	else
+		role_finished(p);
+}
+
+const struct role_ops deliverer_role = {
+	.role = ROLE_DELIVERER,
+	.start = deliverer_start,
+	.peer = deliverer_peer,
+	.drain = deliverer_drain,
+	.offload_threads = 2,
+};

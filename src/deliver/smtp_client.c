@@ -1,0 +1,310 @@
+/* The session around transactions, RFC 5321 3.1, 3.2, 4.1.1.1, 4.2; extensions by RFC 5321 2.2.
+ *
+ * Everything the peer sends is hostile: replies are bounded (mail/reply.h), one deadline covers a
+ * whole reply however many lines it has, and what is not a reply ends the session. No session at
+ * all (refused, timed out, a greeting of 4xx or 5xx) says nothing about the message: it is
+ * deferred, and the site is reported as down. So is a 554 greeting: RFC 5321 3.1 lets the client
+ * choose, and a smart host under repair must not bounce a day's mail. */
+#include "deliver/smtp_client.h"
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "base/log.h"
+#include "base/stats.h"
+#include "deliver/dial.h"
+
+/* RFC 5321 4.5.3.2.5: for each block of data, at least 3 minutes. */
+#define WRITE_TIMEOUT_USEC (180 * USEC_PER_SEC)
+#define REMOTE_MAX	   512u
+#define PEER_NAME_MAX	   255u
+
+static void on_watchdog(struct loop_timer *t)
+{
+	struct smtp_client *c = CONTAINER_OF(t, struct smtp_client, watchdog);
+	c->overdue = true;
+	(void)shutdown(stream_fd(c->stream), SHUT_RDWR); /* its fiber wakes with an error */
+}
+
+int smtp_client_watchdog(struct smtp_client *c, uint64_t deadline_usec)
+{
+	c->watchdog.fn = on_watchdog;
+	if (deadline_usec != USEC_INFINITY)
+		return loop_timer_set(&c->watchdog, deadline_usec);
+	loop_timer_cancel(&c->watchdog);
+	return 0;
+}
+
+int smtp_client_error(const struct smtp_client *c, int r)
+{
+	return r < 0 && r != -ECANCELED && c->overdue ? -ETIMEDOUT : r;
+}
+
+void smtp_client_free(struct smtp_client *c)
+{
+	if (!c)
+		return;
+	loop_timer_cancel(&c->watchdog);
+	list_remove(&c->node);
+	stream_free(c->stream);
+	buf_done(&c->remote);
+	buf_done(&c->key);
+	free(c);
+}
+
+static void clientp_free(struct smtp_client **c)
+{
+	smtp_client_free(*c);
+}
+
+/* EHLO keywords stand one a line, from the second on (RFC 5321 4.1.1.1). */
+static void learn_keyword(struct smtp_client *c, struct span line)
+{
+	struct span word = span_trim(span_from(line, 4));
+	struct span value = SPAN_NULL;
+	size_t space = span_index(word, ' ');
+	if (space < word.len) {
+		value = span_trim(span_from(word, space));
+		word.len = space;
+	}
+	if (span_equal_nocase(word, SPAN_LIT("PIPELINING")))
+		c->pipelining = true;
+	else if (span_equal_nocase(word, SPAN_LIT("8BITMIME")))
+		c->eightbitmime = true;
+	else if (span_equal_nocase(word, SPAN_LIT("SIZE"))) {
+		uint64_t max;
+		c->size = true;
+		if (span_to_u64(value, UINT64_MAX, &max) >= 0)
+			c->size_max = max;
+	}
+}
+
+SUSPENDS static int read_reply(struct smtp_client *c, uint64_t usec, struct reply *r, bool ehlo)
+{
+	reply_done(r);
+	reply_init(r);
+	stream_set_read_deadline(c->stream, loop_now_usec() + usec);
+	stream_set_timeout(c->stream, usec, WRITE_TIMEOUT_USEC);
+	int n = 0;
+	while (n == 0) {
+		struct span line;
+		n = stream_read_line(c->stream, REPLY_LINE_MAX, &line, NULL);
+		if (n == -EMSGSIZE)
+			n = -EBADMSG;
+		if (n < 0)
+			break;
+		n = reply_feed_line(r, line);
+		if (ehlo && n >= 0 && r->lines > 1)
+			learn_keyword(c, line);
+	}
+	stream_set_read_deadline(c->stream, USEC_INFINITY);
+	return n < 0 ? smtp_client_error(c, n) : 0;
+}
+
+int smtp_client_reply(struct smtp_client *c, uint64_t usec, struct reply *r)
+{
+	return read_reply(c, usec, r, false);
+}
+
+void smtp_client_quit(struct smtp_client *c, uint64_t usec)
+{
+	struct reply reply;
+	reply_init(&reply);
+	if (smtp_client_watchdog(c, loop_now_usec() + usec) >= 0 &&
+		stream_write(c->stream, SPAN_LIT("QUIT\r\n")) >= 0 &&
+		smtp_client_reply(c, usec, &reply) < 0) {
+		/* RFC 5321 4.1.1.10 asks to wait for the reply; it changes nothing. */
+	}
+	reply_done(&reply);
+}
+
+/* ---- results ---- */
+
+enum outcome_class smtp_class(const struct reply *r)
+{
+	switch (r->code / 100) {
+	case 2:
+		return OUTCOME_DELIVERED;
+	case 5:
+		return OUTCOME_FAILED;
+	default: /* RFC 5321 4.2.1: what is not understood is not permanent */
+		return OUTCOME_DEFERRED;
+	}
+}
+
+struct outcome_rcpt smtp_result(
+	struct delivery *d, enum outcome_class result, const struct reply *r)
+{
+	static const unsigned classes[] = {
+		[OUTCOME_DELIVERED] = 2,
+		[OUTCOME_DEFERRED] = 4,
+		[OUTCOME_FAILED] = 5,
+		[OUTCOME_NOT_TRIED] = 4,
+	};
+	bool given = r->enhanced.class != 0;
+	struct buf enhanced = BUF_INIT(32);
+	buf_printf(&enhanced, "%u.%u.%u", classes[result], given ? r->enhanced.subject : 0u,
+		given ? r->enhanced.detail : 0u);
+	buf_char(&enhanced, '\0');
+	struct outcome_rcpt o = delivery_result_text(
+		d, result, r->code, enhanced.error ? "4.0.0" : enhanced.ptr, buf_span(&r->text));
+	buf_done(&enhanced);
+	return o;
+}
+
+struct outcome_rcpt smtp_error_result(
+	struct delivery *d, const struct smtp_client *c, int error, const char *stage)
+{
+	struct span peer = c ? buf_span(&c->remote) : SPAN_LIT("the next hop");
+	switch (error) {
+	case -ECANCELED:
+		return delivery_result(
+			d, OUTCOME_NOT_TRIED, 0, "4.3.2", "shutting down while %s", stage);
+	case -ETIMEDOUT:
+		return delivery_result(d, OUTCOME_DEFERRED, 0, "4.4.2",
+			"conversation with %.*s timed out while %s", SPAN_FMT(peer), stage);
+	case -EBADMSG:
+		return delivery_result(d, OUTCOME_DEFERRED, 0, "4.5.0",
+			"%.*s sent something that is no SMTP reply while %s", SPAN_FMT(peer),
+			stage);
+	default:
+		return delivery_result(d, OUTCOME_DEFERRED, 0, "4.4.2",
+			"lost connection with %.*s while %s: %s", SPAN_FMT(peer), stage,
+			strerrordesc_np(-error));
+	}
+}
+
+/* ---- opening ---- */
+
+static void no_session(struct delivery *d, struct outcome_rcpt result)
+{
+	d->outcome.site_down = result.result == OUTCOME_DEFERRED;
+	delivery_set_all(d, result);
+}
+
+static void dial_failed(struct delivery *d, const struct address *peer, int error)
+{
+	const struct job *j = &d->job;
+	if (error == -ECANCELED) {
+		no_session(d, smtp_error_result(d, NULL, error, "connecting"));
+		return;
+	}
+	if (error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -ENOBUFS) {
+		/* Our own trouble: not the site's fault. */
+		delivery_set_all(d, delivery_result(d, OUTCOME_DEFERRED, 0, "4.3.2",
+					    "cannot connect: %s", strerrordesc_np(-error)));
+		return;
+	}
+	if (peer->len == 0 && error == -EHOSTUNREACH) {
+		no_session(d, delivery_result(d, OUTCOME_DEFERRED, 0, "4.4.3",
+				      "%.*s is no address, and names need the resolver, which "
+				      "this version does not have: write a literal address",
+				      SPAN_FMT(j->host)));
+		return;
+	}
+	no_session(d, delivery_result(d, OUTCOME_DEFERRED, 0, "4.4.1", "cannot connect to %.*s: %s",
+			      SPAN_FMT(d->outcome.remote), strerrordesc_np(-error)));
+}
+
+/* The address for logs and reports; a unix peer is named by its path. */
+static void remote_begin(const struct job *j, const struct address *peer, struct buf *out)
+{
+	if (j->path.len > 0)
+		buf_printf(out, "unix:%.*s", SPAN_FMT(j->path));
+	else if (peer->len > 0)
+		address_format(peer, out);
+	else
+		buf_put(out, j->host);
+}
+
+static void remote_name(struct smtp_client *c, const struct reply *r)
+{
+	struct span name = span_head(buf_span(&r->text), PEER_NAME_MAX);
+	for (size_t i = 0; i < name.len; i++) {
+		if (name.ptr[i] <= ' ' || name.ptr[i] > '~')
+			name.len = i;
+	}
+	if (name.len == 0 || c->remote.error)
+		return;
+	buf_char(&c->remote, ' ');
+	buf_put(&c->remote, name);
+}
+
+/* EHLO, HELO for those of before RFC 1869 (RFC 5321 3.2, 4.1.4), LHLO (RFC 2033 4.1). */
+SUSPENDS static int say_hello(
+	struct smtp_client *c, const struct job *j, const char *hostname, struct reply *r)
+{
+	int n = stream_printf(c->stream, "%s %s\r\n", c->lmtp ? "LHLO" : "EHLO", hostname);
+	if (n >= 0)
+		n = read_reply(c, j->command_timeout, r, true);
+	if (n < 0 || c->lmtp || r->code / 100 != 5)
+		return n;
+	c->pipelining = c->size = c->eightbitmime = false;
+	n = stream_printf(c->stream, "HELO %s\r\n", hostname);
+	return n < 0 ? n : smtp_client_reply(c, j->command_timeout, r);
+}
+
+SUSPENDS static int greet(struct smtp_client *c, struct delivery *d, const char *hostname)
+{
+	const struct job *j = &d->job;
+	const char *stage = "waiting for the greeting";
+	struct reply r;
+	reply_init(&r);
+	int n = smtp_client_reply(c, j->command_timeout, &r);
+	if (n >= 0 && r.code / 100 == 2) {
+		stage = c->lmtp ? "sending LHLO" : "sending EHLO";
+		n = say_hello(c, j, hostname, &r);
+	}
+	if (n < 0) {
+		no_session(d, smtp_error_result(d, c, n, stage));
+	} else if (r.code / 100 != 2) {
+		struct outcome_rcpt o = smtp_result(d, OUTCOME_DEFERRED, &r);
+		if (r.enhanced.class == 0)
+			o.enhanced = SPAN_LIT("4.4.1");
+		no_session(d, o);
+		n = -ECONNREFUSED;
+	} else {
+		remote_name(c, &r);
+	}
+	reply_done(&r);
+	return n;
+}
+
+int smtp_client_open(struct delivery *d, const char *hostname, struct smtp_client **ret_client)
+{
+	CLEANUP(clientp_free) struct smtp_client *c = calloc(1, sizeof(*c));
+	struct address peer;
+	int fd;
+	uint64_t begun = loop_now_usec();
+	if (!c)
+		return -ENOMEM; /* every recipient is deferred from the start */
+	c->remote = BUF_INIT(REMOTE_MAX);
+	c->key = BUF_INIT(SIZE_MAX);
+	c->lmtp = d->job.via == JOB_LMTP;
+
+	int r = dial(&d->job, &fd, &peer);
+	remote_begin(&d->job, &peer, &c->remote);
+	d->outcome.remote = arena_span(d->arena, buf_span(&c->remote));
+	if (r < 0) {
+		dial_failed(d, &peer, r);
+		return r;
+	}
+	STATS_ADD(outbound_connections_total, 1);
+	r = stream_new(fd, &c->stream);
+	if (r < 0)
+		return r;
+	/* All of greeting and EHLO: a peer that sends a line now and then holds us no longer. */
+	r = smtp_client_watchdog(c, loop_now_usec() + 3 * d->job.command_timeout);
+	if (r >= 0)
+		r = greet(c, d, hostname);
+	if (r < 0)
+		return r;
+	d->outcome.remote = arena_span(d->arena, buf_span(&c->remote));
+	d->outcome.connect_usec = loop_now_usec() - begun;
+	struct log_line *l = log_begin(LOG_LEVEL_DEBUG, "outbound-connected");
+	log_id(l, "id", d->job.message);
+	log_span(l, "remote", d->outcome.remote);
+	log_msec(l, "connect", d->outcome.connect_usec);
+	log_end(l);
+	*ret_client = TAKE(c);
+	return smtp_client_watchdog(*ret_client, USEC_INFINITY);
+}

@@ -1,0 +1,51 @@
+/* One session with a next hop, SMTP (RFC 5321) or LMTP (RFC 2033): greeting, EHLO, what the peer
+ * offers, replies, QUIT. transaction.h sends mail over it. Held by one fiber, or by the cache. */
+#pragma once
+#include "deliver/delivery.h"
+#include "fiber/fiber.h"
+#include "mail/reply.h"
+#include "net/address.h"
+#include "net/stream.h"
+
+struct smtp_client {
+	struct list node; /* of the cache */
+	struct stream *stream;
+	bool lmtp;
+	bool pipelining, size, eightbitmime; /* RFC 2920, 1870, 6152 */
+	uint64_t size_max;		     /* 0: the peer names none */
+	struct buf remote;		     /* "127.0.0.1:2626 mx.example.org" */
+	struct buf key;			     /* of the cache */
+	unsigned transactions;		     /* begun in this session */
+	bool needs_rset;		     /* the last one was left open at the peer */
+	uint64_t idle_deadline_usec;
+	struct loop_timer watchdog;
+	bool overdue; /* the watchdog has cut the connection */
+};
+
+/* Dials and greets. On failure every recipient of d has its result (and d->outcome.site_down is
+ * set where no session could be had) and a negative errno is returned. */
+SUSPENDS MUST_CHECK int smtp_client_open(
+	struct delivery *d, const char *hostname, struct smtp_client **ret_client);
+/* Closes at once, without QUIT. NULL allowed. */
+void smtp_client_free(struct smtp_client *c);
+/* QUIT, and the reply, within usec; the caller still frees. */
+SUSPENDS void smtp_client_quit(struct smtp_client *c, uint64_t usec);
+
+/* Writes what gathered and reads one whole reply within usec. r is initialised, its old contents
+ * are dropped. -EBADMSG: not a reply; -ETIMEDOUT, -ECONNRESET, -ECANCELED. */
+SUSPENDS MUST_CHECK int smtp_client_reply(struct smtp_client *c, uint64_t usec, struct reply *r);
+/* Cuts the connection if it is still busy by then; USEC_INFINITY: no more. Against peers that
+ * take octets so slowly that no single wait times out. */
+MUST_CHECK int smtp_client_watchdog(struct smtp_client *c, uint64_t deadline_usec);
+/* A negative errno of the stream, corrected for what the watchdog did. */
+int smtp_client_error(const struct smtp_client *c, int r);
+
+/* A reply as one recipient's result: text and enhanced code of the reply, the enhanced code's
+ * class made to fit the result (RFC 3463 2). */
+struct outcome_rcpt smtp_result(
+	struct delivery *d, enum outcome_class result, const struct reply *r);
+/* 2xx delivered, 4xx deferred, 5xx failed; anything else is not understood: deferred. */
+enum outcome_class smtp_class(const struct reply *r);
+/* A broken session as a result. stage: "sending MAIL FROM". */
+struct outcome_rcpt smtp_error_result(
+	struct delivery *d, const struct smtp_client *c, int error, const char *stage);
