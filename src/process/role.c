@@ -32,6 +32,8 @@ struct role_process {
 	struct config *config, *next_config;
 	struct role_fd *fds;
 	size_t n_fds;
+	int *retired;
+	size_t n_retired;
 	pid_t parent;
 	bool started, draining;
 	int status;
@@ -97,14 +99,36 @@ void role_finished(struct role_process *p)
 	loop_exit();
 }
 
+/* A replaced fd may still be watched: it is closed after ops->reload has let go of it (an epoll
+ * entry outlives the closing of its fd as long as another process holds the same socket). */
+static int retire_fd(struct role_process *p, int fd)
+{
+	int *grown = realloc(p->retired, (p->n_retired + 1) * sizeof(*grown));
+
+	if (!grown)
+		return -ENOMEM;
+	p->retired = grown;
+	p->retired[p->n_retired++] = fd;
+	return 0;
+}
+
+static void close_retired(struct role_process *p)
+{
+	for (size_t i = 0; i < p->n_retired; i++)
+		fd_close(p->retired[i]);
+	free(TAKE(p->retired));
+	p->n_retired = 0;
+}
+
 static int set_fd(struct role_process *p, struct span name, int fd)
 {
 	for (size_t i = 0; i < p->n_fds; i++) {
 		if (!span_equal(span_str(p->fds[i].name), name))
 			continue;
-		fd_close(p->fds[i].fd);
-		p->fds[i].fd = fd;
-		return 0;
+		int r = retire_fd(p, p->fds[i].fd);
+		if (r == 0)
+			p->fds[i].fd = fd;
+		return r;
 	}
 	if (p->n_fds >= ROLE_FDS_MAX || name.len > ROLE_NAME_MAX)
 		return -EPROTO;
@@ -120,18 +144,20 @@ static int set_fd(struct role_process *p, struct span name, int fd)
 }
 
 /* Names not given again after a reload are gone: FRAME_CONFIG clears lists that it replaces. */
-static void drop_fds(struct role_process *p, const char *prefix)
+static int drop_fds(struct role_process *p, const char *prefix)
 {
 	size_t kept = 0;
 	for (size_t i = 0; i < p->n_fds; i++) {
 		if (strncmp(p->fds[i].name, prefix, strlen(prefix)) == 0) {
-			fd_close(p->fds[i].fd);
+			if (retire_fd(p, p->fds[i].fd) < 0)
+				return -ENOMEM;
 			free(p->fds[i].name);
 		} else {
 			p->fds[kept++] = p->fds[i];
 		}
 	}
 	p->n_fds = kept;
+	return 0;
 }
 
 static int on_fd(struct role_process *p, struct frame *f)
@@ -166,11 +192,10 @@ static int on_config(struct role_process *p, struct frame *f)
 		return r;
 	config_free(p->next_config);
 	p->next_config = c;
-	drop_fds(p, "listener:");
-	drop_fds(p, "users:");
-	drop_fds(p, "aliases:");
-	drop_fds(p, "maildir:");
-	return 0;
+	static const char *const replaced[] = {"listener:", "users:", "aliases:", "maildir:"};
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(replaced); i++)
+		r = drop_fds(p, replaced[i]);
+	return r;
 }
 
 static int confine_role(struct role_process *p)
@@ -235,6 +260,7 @@ static int on_start(struct role_process *p)
 	} else if (p->ops->reload) {
 		p->ops->reload(p, old ? old : p->config);
 	}
+	close_retired(p);
 	if (old != p->config)
 		config_free(old);
 	if (r < 0)

@@ -1,0 +1,304 @@
+/* Clients speak channel frames on data/control (mode 0600: the kernel has checked who they are).
+ * Each request gets a token of ours on its way to who answers, so that two clients cannot meet;
+ * rows and ends come back under it and leave under the client's own. Every request ends exactly
+ * once: by its answer, or by an error when the answerer is gone. */
+#include "control/control.h"
+
+#include "base/log.h"
+#include "base/map.h"
+#include "base/stats.h"
+#include "ipc/admin.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CLIENTS_MAX	   32u
+#define REQUESTS_MAX	   256u
+#define CLIENT_BACKLOG_MAX (256u << 20) /* a long list to a slow reader */
+
+struct control;
+struct client {
+	struct list node;
+	struct control *control;
+	struct channel *channel;
+};
+struct request {
+	uint64_t token, client_token;
+	struct client *client; /* NULL: it has gone; rows are dropped */
+	bool by_dispatcher;
+};
+struct control {
+	struct role_process *process;
+	struct watch listener;
+	struct channel *dispatcher;
+	struct list clients;
+	unsigned n_clients;
+	struct map *requests;
+	uint64_t next_token;
+	const void *pages;
+	size_t pages_octets;
+};
+
+static void client_free(struct client *c)
+{
+	size_t cursor = 0;
+	struct request *r;
+
+	while ((r = map_next(c->control->requests, &cursor)))
+		if (r->client == c)
+			r->client = NULL;
+	c->control->n_clients--;
+	list_remove(&c->node);
+	channel_free(c->channel);
+	free(c);
+}
+
+static void send_client(struct client *c, uint16_t type, uint64_t token, struct span payload)
+{
+	struct buf b = BUF_INIT(CHANNEL_FRAME_MAX);
+
+	wire_put_u64(&b, token);
+	buf_put(&b, span_from(payload, sizeof(uint64_t)));
+	if (b.error || channel_send(c->channel, type, buf_span(&b), NULL, 0) < 0)
+		client_free(c);
+	buf_done(&b);
+}
+
+static void answer_end(struct client *c, uint64_t token, int error, const char *text)
+{
+	struct admin_end end = {.token = token, .error = (uint32_t)error, .text = span_str(text)};
+	struct buf b = BUF_INIT(4096);
+
+	admin_end_encode(&end, &b);
+	send_client(c, FRAME_ADMIN_END, token, buf_span(&b));
+	buf_done(&b);
+}
+
+static void answer_stats(struct control *ctl, struct client *c, uint64_t token)
+{
+	struct buf b = BUF_INIT(CHANNEL_FRAME_MAX);
+
+	wire_put_u64(&b, token);
+	control_stats_encode(ctl->pages, ctl->pages_octets, &b);
+	if (channel_send(c->channel, FRAME_ADMIN_ROW, buf_span(&b), NULL, 0) == 0)
+		answer_end(c, token, 0, NULL);
+	buf_done(&b);
+}
+
+/* A row or an end that came back, from the dispatcher or the supervisor. */
+static int on_answer(struct control *ctl, struct frame *f)
+{
+	struct wire w = wire_reader(f->payload);
+	uint64_t token = wire_get_u64(&w);
+
+	if (w.error || (f->type != FRAME_ADMIN_ROW && f->type != FRAME_ADMIN_END))
+		return -EPROTO;
+	struct request *r = map_get_u64(ctl->requests, token);
+	if (!r)
+		return 0;
+	if (r->client)
+		send_client(r->client, f->type, r->client_token, f->payload);
+	if (f->type == FRAME_ADMIN_END) {
+		(void)map_remove_u64(ctl->requests, token);
+		free(r);
+	}
+	return 0;
+}
+
+static int pass_on(struct control *ctl, struct client *c, struct frame *f, bool to_dispatcher)
+{
+	struct wire w = wire_reader(f->payload);
+	uint64_t client_token = wire_get_u64(&w);
+	struct request *r = calloc(1, sizeof(*r));
+	struct buf b = BUF_INIT(CHANNEL_FRAME_MAX);
+	int e = r ? 0 : -ENOMEM;
+
+	if (e == 0) {
+		*r = (struct request){++ctl->next_token, client_token, c, to_dispatcher};
+		wire_put_u64(&b, r->token);
+		buf_put(&b, span_from(f->payload, sizeof(uint64_t)));
+		e = b.error;
+	}
+	if (e == 0)
+		e = map_put_u64(ctl->requests, r->token, r);
+	if (e == 0) {
+		e = !to_dispatcher ? role_send_supervisor(ctl->process, FRAME_ADMIN, buf_span(&b))
+		    : ctl->dispatcher
+			    ? channel_send(ctl->dispatcher, FRAME_ADMIN, buf_span(&b), NULL, 0)
+			    : -EPIPE;
+		if (e < 0)
+			(void)map_remove_u64(ctl->requests, r->token);
+	}
+	buf_done(&b);
+	if (e < 0)
+		free(r);
+	return e;
+}
+
+static int on_client_frame(void *arg, struct frame *f)
+{
+	struct client *c = arg;
+	struct control *ctl = c->control;
+	struct arena *a = arena_new(CHANNEL_FRAME_MAX * 2);
+	struct admin_request r;
+	int e = a && f->type == FRAME_ADMIN ? admin_request_decode(f->payload, a, &r) : -EPROTO;
+	uint64_t token = e == 0 ? r.token : 0;
+	enum admin_verb verb = e == 0 ? r.verb : 0;
+
+	arena_free(a);
+	if (e < 0)
+		return e;
+	if (verb == ADMIN_STATS) {
+		answer_stats(ctl, c, token);
+		return 0;
+	}
+	if (map_count(ctl->requests) >= REQUESTS_MAX) {
+		answer_end(c, token, EAGAIN, "too many requests are running; try again");
+		return 0;
+	}
+	bool to_supervisor = verb == ADMIN_RELOAD || verb == ADMIN_STATUS;
+	e = pass_on(ctl, c, f, !to_supervisor);
+	if (e < 0)
+		answer_end(c, token, EAGAIN, "the dispatcher is starting; try again in a moment");
+	return 0;
+}
+
+static void on_client_close(void *arg, int error)
+{
+	(void)error;
+	client_free(arg);
+}
+
+static void on_listener(struct watch *w, uint32_t events)
+{
+	static const struct channel_ops ops = {
+		.on_frame = on_client_frame, .on_close = on_client_close};
+	struct control *ctl = CONTAINER_OF(w, struct control, listener);
+	int fd;
+
+	(void)events;
+	while ((fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+		struct client *c = ctl->n_clients < CLIENTS_MAX ? calloc(1, sizeof(*c)) : NULL;
+		if (!c) {
+			fd_close(fd);
+			continue;
+		}
+		c->control = ctl;
+		if (channel_new(fd, &ops, c, &c->channel) < 0) {
+			free(c);
+			continue;
+		}
+		channel_set_backlog_max(c->channel, CLIENT_BACKLOG_MAX);
+		list_push_back(&ctl->clients, &c->node);
+		ctl->n_clients++;
+	}
+}
+
+static int on_dispatcher_frame(void *arg, struct frame *f)
+{
+	return on_answer(arg, f);
+}
+
+static void on_dispatcher_close(void *arg, int error)
+{
+	struct control *ctl = arg;
+	size_t cursor = 0;
+	struct request *r;
+
+	(void)error;
+	channel_free(TAKE(ctl->dispatcher));
+	while ((r = map_next(ctl->requests, &cursor))) {
+		if (!r->by_dispatcher)
+			continue;
+		(void)map_remove_u64(ctl->requests, r->token);
+		if (r->client)
+			answer_end(r->client, r->client_token, EAGAIN,
+				"the dispatcher ended before it had answered; try again");
+		free(r);
+	}
+}
+
+static void control_peer(struct role_process *p, enum role peer, unsigned index, int fd)
+{
+	static const struct channel_ops ops = {
+		.on_frame = on_dispatcher_frame, .on_close = on_dispatcher_close};
+	struct control *ctl = role_state(p);
+
+	(void)index;
+	if (!ctl) {
+		ctl = calloc(1, sizeof(*ctl));
+		if (!ctl)
+			abort();
+		ctl->process = p;
+		list_init(&ctl->clients);
+		ctl->requests = map_new(0);
+		if (!ctl->requests)
+			abort();
+		role_set_state(p, ctl);
+	}
+	if (peer != ROLE_DISPATCHER) {
+		fd_close(fd);
+		return;
+	}
+	if (ctl->dispatcher)
+		on_dispatcher_close(ctl, 0);
+	if (channel_new(fd, &ops, ctl, &ctl->dispatcher) < 0)
+		ctl->dispatcher = NULL;
+}
+
+static int control_start(struct role_process *p)
+{
+	struct control *ctl = role_state(p);
+	struct stat st;
+	int stats = role_fd(p, "stats"), listener = role_fd(p, "control");
+
+	if (!ctl || stats < 0 || listener < 0 || fstat(stats, &st) < 0)
+		return -EPROTO;
+	ctl->pages_octets = (size_t)st.st_size;
+	ctl->pages = mmap(NULL, ctl->pages_octets, PROT_READ, MAP_SHARED, stats, 0);
+	if (ctl->pages == MAP_FAILED)
+		return -errno;
+	int r = watch_init(&ctl->listener, listener, on_listener);
+	if (r == 0)
+		on_listener(&ctl->listener, 0);
+	return r;
+}
+
+/* A reload hands down a new fd for the same socket and closes the one that is watched. */
+static void control_reload(struct role_process *p, const struct config *old)
+{
+	struct control *ctl = role_state(p);
+	int listener = role_fd(p, "control");
+
+	(void)old;
+	watch_done(&ctl->listener);
+	memset(&ctl->listener, 0, sizeof(ctl->listener));
+	int r = watch_init(&ctl->listener, listener, on_listener);
+	if (r < 0)
+		log_text(LOG_LEVEL_ERROR, "control-closed", "%s", strerror(-r));
+	else
+		on_listener(&ctl->listener, 0);
+}
+
+static void control_drain(struct role_process *p, uint64_t grace_usec)
+{
+	(void)grace_usec;
+	role_finished(p);
+}
+
+static int control_supervisor_frame(struct role_process *p, struct frame *f)
+{
+	return on_answer(role_state(p), f);
+}
+
+const struct role_ops control_role = {
+	.role = ROLE_CONTROL,
+	.start = control_start,
+	.peer = control_peer,
+	.reload = control_reload,
+	.drain = control_drain,
+	.supervisor_frame = control_supervisor_frame,
+};
