@@ -19,6 +19,7 @@ struct checking {
 	unsigned n_errors;
 };
 
+PRINTF(4, 0)
 static void vsay(struct checking *k, struct buf *out, const char *at, const char *fmt, va_list ap)
 {
 	buf_printf(out, "%s: ", at ? at : k->c->path ? k->c->path : "evaluation");

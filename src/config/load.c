@@ -15,7 +15,7 @@
 
 static struct scan *loading;
 
-static void parser_error(cfg_t *cfg, const char *fmt, va_list ap)
+static void PRINTF(2, 0) parser_error(cfg_t *cfg, const char *fmt, va_list ap)
 {
 	struct scan *s = loading;
 	size_t line = cfg->line > 0 ? (size_t)cfg->line : 1;

@@ -56,7 +56,14 @@ static void put_marked(struct scan *s, const struct source *src, const struct to
 {
 	char quote = t->type == TOKEN_STRING ? t->quote : '\'';
 	buf_printf(&s->flat, "%c%zu:%u:", quote, src->index, t->line);
-	buf_put(&s->flat, t->text);
+	if (t->type == TOKEN_STRING)
+		buf_put(&s->flat, t->text); /* its escapes are libConfuse's to read */
+	else
+		for (size_t i = 0; i < t->text.len; i++) {
+			if (t->text.ptr[i] == '\\')
+				buf_char(&s->flat, '\\');
+			buf_char(&s->flat, t->text.ptr[i]);
+		}
 	buf_char(&s->flat, quote);
 }
 

@@ -344,6 +344,37 @@ static void config_load__strings(void **state)
 	fixture_close(&f);
 }
 
+/* Each octet of a whole configuration left out, doubled, or made a brace or a quote: an error is
+ * always said, and the scanner leaves none to libConfuse. */
+static void config_load__mutated(void **state)
+{
+	static const char changes[] = {'\0', '{', '}', '"', '\'', '\\', '=', ',', '\n', '('};
+	struct fixture f;
+	struct buf errors = BUF_INIT(1 << 18), text = BUF_INIT(1 << 16);
+	(void)state;
+
+	fixture_open(&f);
+	for (size_t i = 0; i + 1 < sizeof(everything); i++) {
+		struct config *c = NULL;
+		char change = changes[i % sizeof(changes)];
+		buf_reset(&text);
+		buf_append(&text, everything, i);
+		if (change)
+			buf_char(&text, change);
+		buf_str(&text, everything + i + (i % 3 == 0 ? 0 : 1));
+		buf_char(&text, '\0');
+		fixture_write(&f, "m.conf", text.ptr);
+		int r = fixture_load("m.conf", &c, &errors);
+		if ((r != 0 && r != -EINVAL) || (r == 0) != (errors.ptr[0] == '\0') ||
+			strstr(errors.ptr, "correct the syntax"))
+			fail_msg("octet %zu: got %d, '%s'", i, r, errors.ptr);
+		config_free(c);
+	}
+	buf_done(&errors);
+	buf_done(&text);
+	fixture_close(&f);
+}
+
 static void config_load__many_domains(void **state)
 {
 	struct fixture f;
@@ -502,6 +533,7 @@ int main(void)
 		cmocka_unit_test(config_parse_dump__cut_short_or_flipped),
 		cmocka_unit_test(config_load__includes),
 		cmocka_unit_test(config_load__strings),
+		cmocka_unit_test(config_load__mutated),
 		cmocka_unit_test(config_load__many_domains),
 		cmocka_unit_test(config_evaluation__as_designed),
 		cmocka_unit_test(config_choose_path__order),
