@@ -218,9 +218,9 @@ static int loop_turn(void)
 int loop_run(void)
 {
 	assert(runtime.initialised && !runtime.current);
-	runtime.exiting = false;
 	int r = 0;
 	while (r >= 0 && !runtime.exiting && !(runtime.stopping && runtime.n_fibers == 0))
 		r = loop_turn();
+	runtime.exiting = false;
 	return r < 0 ? r : 0;
 }

@@ -477,6 +477,58 @@ static void stream__two_fibers_converse(void **state)
 	}
 }
 
+/* On one stream a fiber writes while another reads: the reader must not flush in between. */
+static void read_until_end(void *arg)
+{
+	struct bulk *b = arg;
+	struct span line;
+	int r;
+	while ((r = stream_read_line(b->e.s, 10, &line, NULL)) == 0)
+		b->offset++;
+	assert_int_equal(r, -ECONNRESET);
+	stream_freep(&b->e.s);
+}
+
+static void write_only(void *arg)
+{
+	struct bulk *b = arg;
+	static char piece[40000];
+	for (uint64_t at = 0; at < b->len; at += sizeof piece)
+		assert_int_equal(stream_write(b->e.s, span_make(piece, sizeof piece)), 0);
+	assert_int_equal(stream_flush(b->e.s), 0);
+}
+
+static void swallow_and_talk(void *arg)
+{
+	struct bulk *b = arg;
+	struct stream *s = NULL;
+	assert_int_equal(stream_new(take_fd(&b->e.theirs), &s), 0);
+	while (b->got < b->len) {
+		struct span o;
+		assert_int_equal(stream_peek(s, &o), 0);
+		b->got += o.len;
+		stream_consume(s, o.len);
+		assert_int_equal(stream_write(s, SPAN_LIT("x\r\n")), 0);
+		assert_int_equal(stream_flush(s), 0);
+		b->result++;
+	}
+	stream_free(s);
+}
+
+static void stream__one_reads_while_one_writes(void **state)
+{
+	(void)state;
+	for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+		struct bulk b = {.e = kinds[k](), .len = 4000000};
+		spawn(read_until_end, &b);
+		spawn(write_only, &b);
+		spawn(swallow_and_talk, &b);
+		run_to_end();
+		assert_int_equal(b.got, b.len);
+		assert_int_equal(b.offset, b.result);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -492,6 +544,7 @@ int main(void)
 		LOOP_TEST(stream_peek__and_fill_now),
 		LOOP_TEST(stream_send_file__sizes),
 		LOOP_TEST(stream__two_fibers_converse),
+		LOOP_TEST(stream__one_reads_while_one_writes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
