@@ -12,6 +12,7 @@ struct session_origin {
 	void (*ended)(const struct session_origin
 			*o); /* the connection is gone (its permit is free); may be NULL */
 	void *arg;
+	uint32_t permit; /* for ended */
 };
 /* Starts a fiber for the connection; takes over fd, also on error (then `ended` is not called).
  * -ENOMEM and epoll's errors. */

@@ -1,0 +1,23 @@
+/* A listening socket of a receiver: accepts in bounded batches, refuses beyond the limits, starts
+ * sessions. */
+#pragma once
+#include "accept/permits.h"
+#include "base/list.h"
+#include "fiber/fiber.h"
+#include "session/session.h"
+
+struct listener {
+	struct list node;
+	struct watch watch; /* on a borrowed fd */
+	struct loop_defer again;
+	struct loop_timer pause;
+	struct server *server;
+	struct permits *permits;
+	struct settings *settings; /* that the name belongs to */
+	struct span name;
+	bool local; /* the unix socket for submission */
+};
+/* fd: listening, borrowed until listener_free. name: within settings. */
+MUST_CHECK int listener_new(int fd, struct server *server, struct permits *permits,
+	struct span name, bool local, struct listener **ret_listener);
+void listener_free(struct listener *l); /* takes nothing more; NULL allowed */
