@@ -218,10 +218,30 @@ static SUSPENDS int wait_writable(struct stream *s)
 	return fiber_wait_writable(&s->watch, deadline_after(s->out.timeout_usec));
 }
 
-static SUSPENDS int write_through(struct stream *s, struct span octets)
+/* The reader's fiber may be sending on behalf of the writer's: wait until it has. */
+static SUSPENDS int write_turn(struct stream *s)
+{
+	int r = 0;
+	while (s->writing && r >= 0)
+		r = cond_wait(&s->written, deadline_after(s->out.timeout_usec));
+	return r < 0 ? r : s->out.error;
+}
+
+static void write_begin(struct stream *s)
 {
 	assert(!s->writing);
 	s->writing = true;
+}
+
+static void write_end(struct stream *s)
+{
+	s->writing = false;
+	cond_broadcast(&s->written);
+}
+
+static SUSPENDS int write_through(struct stream *s, struct span octets)
+{
+	write_begin(s);
 	while (octets.len > 0 && !s->out.error) {
 		ssize_t n = s->transport->write(s, octets.ptr, octets.len);
 		int r;
@@ -237,25 +257,27 @@ static SUSPENDS int write_through(struct stream *s, struct span octets)
 		if (r < 0)
 			s->out.error = r;
 	}
-	s->writing = false;
+	write_end(s);
 	return s->out.error;
 }
 
 int stream_flush(struct stream *s)
 {
-	if (half_len(&s->out) == 0)
-		return s->out.error;
-	int r = write_through(s, span_make(s->out.ptr + s->out.start, half_len(&s->out)));
+	int r = write_turn(s);
+	if (r < 0 || half_len(&s->out) == 0)
+		return r;
+	r = write_through(s, span_make(s->out.ptr + s->out.start, half_len(&s->out)));
 	s->out.start = s->out.end = 0;
 	return r;
 }
 
 int stream_write(struct stream *s, struct span octets)
 {
-	if (s->out.error)
-		return s->out.error;
+	int r = write_turn(s);
+	if (r < 0)
+		return r;
 	if (half_len(&s->out) + octets.len > BUFFER_MAX) {
-		int r = stream_flush(s);
+		r = stream_flush(s);
 		if (r < 0)
 			return r;
 		if (octets.len > BUFFER_MAX)
@@ -263,7 +285,7 @@ int stream_write(struct stream *s, struct span octets)
 	}
 	if (octets.len == 0)
 		return 0;
-	int r = half_room(&s->out, octets.len, BUFFER_MAX);
+	r = half_room(&s->out, octets.len, BUFFER_MAX);
 	if (r < 0)
 		return s->out.error = r;
 	memcpy(s->out.ptr + s->out.end, octets.ptr, octets.len);
@@ -339,19 +361,22 @@ static SUSPENDS int file_send(struct stream *s, int fd, uint64_t *offset, uint64
 
 int stream_send_file(struct stream *s, int fd, uint64_t offset, uint64_t len)
 {
-	if (s->out.error)
-		return s->out.error;
+	int r = write_turn(s);
+	if (r < 0)
+		return r;
 	if (len > BUFFER_MAX && s->transport->raw) {
-		int r = stream_flush(s);
+		r = stream_flush(s);
 		if (r < 0)
 			return r;
+		write_begin(s);
 		r = file_send(s, fd, &offset, &len);
+		write_end(s);
 		if (r != -EINVAL)
 			return r;
 	}
 	while (len > 0) {
 		size_t piece = (size_t)MIN(len, (uint64_t)BUFFER_MAX);
-		int r = file_copy(s, fd, offset, piece);
+		r = file_copy(s, fd, offset, piece);
 		if (r < 0)
 			return r;
 		offset += piece;

@@ -493,8 +493,11 @@ static void write_only(void *arg)
 {
 	struct bulk *b = arg;
 	static char piece[40000];
-	for (uint64_t at = 0; at < b->len; at += sizeof piece)
+	for (uint64_t at = 0; at < b->len; at += sizeof piece) {
 		assert_int_equal(stream_write(b->e.s, span_make(piece, sizeof piece)), 0);
+		if (at % 3 == 0) /* the reader finds something to flush */
+			assert_int_equal(fiber_sleep(100), 0);
+	}
 	assert_int_equal(stream_flush(b->e.s), 0);
 }
 
