@@ -54,10 +54,11 @@ struct stream {
 	struct half in, out;
 	size_t scanned; /* octets from in.start on that hold no LF */
 	uint64_t read_deadline_usec;
-	bool drained;	    /* the kernel had no more at the last read: wait before the next */
-	bool short_is_last; /* a short read means drained; not on unix sockets with fds */
-	bool discarding;    /* in the middle of a line that is too long */
-	bool writing;	    /* a fiber is sending: another that reads must not flush */
+	bool drained;	     /* the kernel had no more at the last read: wait before the next */
+	bool short_is_last;  /* a short read means drained; not on unix sockets with fds */
+	bool discarding;     /* in the middle of a line that is too long */
+	bool writing;	     /* a fiber is sending: the out buffer stays as it is */
+	struct cond written; /* writing has ended */
 };
 
 /* ---- plain sockets ---- */
