@@ -1,0 +1,32 @@
+/* serve and reload. */
+#include "cli/cli.h"
+#include "cli/client.h"
+#include "process/supervise.h"
+#include <string.h>
+
+int cmd_serve(struct cli *cli)
+{
+	if (cli->argc != 1) {
+		cli_error("serve takes no arguments but -c FILE");
+		return EX_USAGE_;
+	}
+	return supervise(config_choose_path(cli->config_path));
+}
+
+int cmd_reload(struct cli *cli)
+{
+	int status = EX_OK_;
+	struct config *c = cli_config(cli, &status);
+	struct admin_request r = {.verb = ADMIN_RELOAD};
+	struct client_ops ops = {0};
+	uint32_t error = 0;
+	uint64_t count = 0;
+
+	if (!c)
+		return status;
+	int e = client_ask(c->data, &r, &ops, &error, &count);
+	if (e < 0)
+		cli_error("no server answers at %s/control: %s", c->data, strerror(-e));
+	config_free(c);
+	return e < 0 ? EX_UNAVAILABLE_ : error ? EX_AGAIN_ : EX_OK_;
+}
