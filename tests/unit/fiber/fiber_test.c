@@ -109,7 +109,7 @@ static unsigned woken, available;
 static void cond_waiter(void *arg)
 {
 	int *ret = arg;
-	*ret = cond_wait(&cond, loop_now_usec() + 20 * MSEC);
+	*ret = cond_wait(&cond, loop_now_usec() + 300 * MSEC);
 	woken++;
 }
 

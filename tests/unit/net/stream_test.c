@@ -486,7 +486,6 @@ static void read_until_end(void *arg)
 	while ((r = stream_read_line(b->e.s, 10, &line, NULL)) == 0)
 		b->offset++;
 	assert_int_equal(r, -ECONNRESET);
-	stream_freep(&b->e.s);
 }
 
 static void write_only(void *arg)
@@ -529,6 +528,7 @@ static void stream__one_reads_while_one_writes(void **state)
 		run_to_end();
 		assert_int_equal(b.got, b.len);
 		assert_int_equal(b.offset, b.result);
+		ends_close(&b.e);
 	}
 }
 
