@@ -55,13 +55,21 @@ static void skip_blank(struct lexer *x)
 	}
 }
 
-/* "${NAME}" of a variable that is not set would silently be nothing. */
-static void check_environment(struct lexer *x, struct span rest)
+/* The reference that starts at x->p, up to its }. libConfuse would look for that } beyond the
+ * string's end, and take a variable that is not set for nothing: both are errors here. */
+static bool lex_reference(struct lexer *x)
 {
-	size_t close = span_index(rest, '}');
-	struct span name = span_head(span_from(rest, 2), close > 2 ? close - 2 : 0);
-	if (close == rest.len || span_index(name, ':') < name.len)
-		return; /* no reference at all, or one with a default */
+	size_t len = 2;
+	while (x->p + len < x->end && !strchr("}\"\\\n", x->p[len]))
+		len++;
+	struct span name = span_make(x->p + 2, len - 2);
+	if (x->p + len == x->end || x->p[len] != '}') {
+		diag_error(x->diag, here(x), "${ is not closed: add }, or write \\${ for itself");
+		return false;
+	}
+	x->p += len;
+	if (memmem(name.ptr, name.len, ":-", 2))
+		return true; /* it has a default */
 	char *copy = strndup(name.ptr, name.len);
 	if (copy && !getenv(copy))
 		diag_error(x->diag, here(x),
@@ -69,25 +77,61 @@ static void check_environment(struct lexer *x, struct span rest)
 			"${NAME:-default}, or write '...' instead of \"...\"",
 			copy);
 	free(copy);
+	return true;
 }
 
+static unsigned digit(unsigned char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - 48u;
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 87u : 99u;
+}
+
+/* The escape whose backslash x->p looks at; x->p moves to its second octet. Numbers must be whole
+ * octets and not NUL, which would end the value in secret. */
+static bool lex_escape(struct lexer *x, char quote)
+{
+	char c = *++x->p;
+	if (c == '\n')
+		x->line++;
+	if (quote != '"' || (c != 'x' && digit((unsigned char)c) > 9))
+		return true;
+	unsigned base = c == 'x' ? 16 : 8, most = c == 'x' ? 2 : 3, value = 0, n = 0;
+	for (const char *p = x->p + (c == 'x'); p < x->end && n < most; p++, n++) {
+		unsigned d = digit((unsigned char)*p);
+		if (d >= base)
+			break;
+		value = value * base + d;
+	}
+	bool more = base == 8 && x->p + n < x->end && digit((unsigned char)x->p[n]) <= 9;
+	if (n > 0 && value > 0 && value < 256 && !more)
+		return true;
+	diag_error(x->diag, here(x),
+		"a number after \\ is no octet: write \\377, \\xff, or \\\\ for a backslash");
+	return false;
+}
+
+/* What has an error is cut off, so that the token's text is always whole escapes and references:
+ * nothing in it can reach beyond the quotes that scan.c puts around it. */
 static void lex_string(struct lexer *x)
 {
 	char quote = *x->p++;
-	const char *from = x->p;
+	const char *from = x->p, *cut = NULL;
 
 	x->token.type = TOKEN_STRING;
 	x->token.quote = quote;
 	for (; x->p < x->end && *x->p != quote && *x->p != '\n'; x->p++) {
-		if (*x->p == '\\' && x->p + 1 < x->end) {
-			x->p++;
-			if (*x->p == '\n')
-				x->line++;
-		} else if (quote == '"' && at(x, '$', '{')) {
-			check_environment(x, span_make(x->p, (size_t)(x->end - x->p)));
-		}
+		const char *start = x->p;
+		bool sound = true;
+		if (*x->p == '\\')
+			sound = x->p + 1 < x->end && lex_escape(x, quote);
+		else if (quote == '"' && at(x, '$', '{'))
+			sound = lex_reference(x);
+		if (!sound && !cut)
+			cut = start;
 	}
-	x->token.text = span_make(from, (size_t)(x->p - from));
+	x->token.text = span_make(from, (size_t)((cut ? cut : x->p) - from));
 	if (x->p < x->end && *x->p == quote)
 		x->p++;
 	else

@@ -113,6 +113,16 @@ static const struct {
 		"m.conf:1: the environment variable 'POSTRIDER_NO_SUCH' is not set\n"
 		"m.conf:1: hostname = ''",
 		"${NAME:-default}"},
+	{"variable not closed", "hostname = \"mx${\"\n" LISTEN "relay { via = \"hold\" } # }\n",
+		"m.conf:1: ${ is not closed", "\\${ for itself"},
+	{"string ends in a backslash at the end of the file", SOUND "data = \"a\\",
+		"m.conf:4: the string is not closed", "add \""},
+	{"escapes that are no octets",
+		SOUND
+		"data = \"a\\400\"\nuser = \"a\\0\"\nmail_user = \"a\\8\"\ngrace = \"1\\xg\"\n",
+		"m.conf:4: a number after \\ is no octet\nm.conf:5: a number after\n"
+		"m.conf:6: a number after\nm.conf:7: a number after",
+		"\\\\ for a backslash"},
 	{"domain without deliver",
 		SOUND
 		"domain \"a.example\" { users = any }\ndomain \"b.example\" { users = any }\n",
