@@ -3,7 +3,7 @@
  * row, so relaxed loads and stores are enough.
  *
  * Addresses are counted by a keyed hash into buckets: two strangers share one now and then, which
- * at 16,384 buckets and a limit of 50 refuses nobody by accident. IPv6 clients count by /64: a
+ * at 8,192 buckets and a limit of 50 refuses nobody by accident. IPv6 clients count by /64: a
  * host has that many addresses to choose from. */
 #include "accept/permits.h"
 #include "base/clock.h"
@@ -17,33 +17,28 @@
 
 #define BUCKET_NONE UINT32_MAX
 
-struct shared {
-	_Alignas(64) uint64_t key; /* random, not 0: set by the first receiver */
-	_Alignas(64) struct permit_row rows[PERMIT_ROWS];
-};
-_Static_assert(sizeof(struct shared) >= PERMIT_OCTETS, "the table fits");
-
 struct permits {
-	struct shared *shared;
-	struct permit_row *mine;
+	struct permit_table *table;
+	unsigned row; /* ours */
 };
 
-static struct shared *map_shared(int fd)
+static struct permit_table *map_shared(int fd)
 {
 	struct stat st;
 	void *m = MAP_FAILED;
 
 	/* Touching a mapping behind the end of the file would be SIGBUS, much later. */
-	if (fd >= 0 && fstat(fd, &st) == 0 && (size_t)st.st_size >= sizeof(struct shared))
-		m = mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (fd >= 0 && fstat(fd, &st) == 0 && (size_t)st.st_size >= sizeof(struct permit_table))
+		m = mmap(NULL, sizeof(struct permit_table), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+			0);
 	if (m == MAP_FAILED)
-		m = mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE,
+		m = mmap(NULL, sizeof(struct permit_table), PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	return m == MAP_FAILED ? NULL : m;
 }
 
 /* Whoever comes first decides; all receivers hash alike. */
-static void set_key(struct shared *s)
+static void set_key(struct permit_table *s)
 {
 	uint64_t expected = 0, key = 0;
 
@@ -59,14 +54,15 @@ int permits_new(int fd, unsigned row, struct permits **ret_permits)
 
 	if (!p)
 		return -ENOMEM;
-	p->shared = map_shared(fd);
-	if (!p->shared) {
+	p->table = map_shared(fd);
+	if (!p->table) {
 		free(p);
 		return -ENOMEM;
 	}
-	set_key(p->shared);
-	p->mine = &p->shared->rows[row % PERMIT_ROWS];
-	*p->mine = (struct permit_row){0};
+	set_key(p->table);
+	p->row = row % PERMIT_ROWS;
+	p->table->totals[p->row] = 0;
+	memset(p->table->buckets[p->row], 0, sizeof(p->table->buckets[p->row]));
 	*ret_permits = p;
 	return 0;
 }
@@ -75,7 +71,7 @@ void permits_free(struct permits *p)
 {
 	if (!p)
 		return;
-	munmap(p->shared, sizeof(struct shared));
+	munmap(p->table, sizeof(struct permit_table));
 	free(p);
 }
 
@@ -93,7 +89,7 @@ static bool is_loopback(const struct address *a)
 
 static uint32_t bucket_of(const struct permits *p, const struct address *a)
 {
-	struct siphash_key key = {.k0 = __atomic_load_n(&p->shared->key, __ATOMIC_RELAXED)};
+	struct siphash_key key = {.k0 = __atomic_load_n(&p->table->key, __ATOMIC_RELAXED)};
 	struct sockaddr_in in;
 	struct sockaddr_in6 in6;
 	struct span octets = SPAN_NULL;
@@ -112,7 +108,7 @@ static uint64_t total(const struct permits *p)
 {
 	uint64_t n = 0;
 	for (unsigned i = 0; i < PERMIT_ROWS; i++)
-		n += __atomic_load_n(&p->shared->rows[i].total, __ATOMIC_RELAXED);
+		n += __atomic_load_n(&p->table->totals[i], __ATOMIC_RELAXED);
 	return n;
 }
 
@@ -120,8 +116,8 @@ static uint64_t total_of(const struct permits *p, uint32_t bucket)
 {
 	uint64_t n = 0;
 	for (unsigned i = 0; i < PERMIT_ROWS; i++)
-		if (__atomic_load_n(&p->shared->rows[i].total, __ATOMIC_RELAXED) > 0)
-			n += __atomic_load_n(&p->shared->rows[i].buckets[bucket], __ATOMIC_RELAXED);
+		if (__atomic_load_n(&p->table->totals[i], __ATOMIC_RELAXED) > 0)
+			n += __atomic_load_n(&p->table->buckets[i][bucket], __ATOMIC_RELAXED);
 	return n;
 }
 
@@ -135,8 +131,8 @@ static bool is_exempt(const struct config *c, const struct address *client)
 enum permit_result permits_enter(struct permits *p, const struct config *c,
 	const struct address *client, uint32_t *ret_bucket)
 {
-	uint32_t bucket = BUCKET_NONE;
-	struct permit_row *r = p->mine;
+	uint32_t bucket = BUCKET_NONE, *all = &p->table->totals[p->row];
+	uint16_t *buckets = p->table->buckets[p->row];
 
 	if (c->limits.connections > 0 && total(p) >= c->limits.connections)
 		return PERMIT_ALL_TAKEN;
@@ -145,23 +141,24 @@ enum permit_result permits_enter(struct permits *p, const struct config *c,
 		if (c->limits.connections_per_ip > 0 &&
 			total_of(p, bucket) >= c->limits.connections_per_ip)
 			return PERMIT_ADDRESS_TAKEN;
-		if (r->buckets[bucket] == UINT16_MAX)
+		if (buckets[bucket] == UINT16_MAX)
 			return PERMIT_ADDRESS_TAKEN;
 		__atomic_store_n(
-			&r->buckets[bucket], (uint16_t)(r->buckets[bucket] + 1), __ATOMIC_RELAXED);
+			&buckets[bucket], (uint16_t)(buckets[bucket] + 1), __ATOMIC_RELAXED);
 	}
-	__atomic_store_n(&r->total, r->total + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(all, *all + 1, __ATOMIC_RELAXED);
 	*ret_bucket = bucket;
 	return PERMIT_OK;
 }
 
 void permits_leave(struct permits *p, uint32_t bucket)
 {
-	struct permit_row *r = p->mine;
+	uint32_t *all = &p->table->totals[p->row];
+	uint16_t *buckets = p->table->buckets[p->row];
 
-	if (bucket < PERMIT_BUCKETS && r->buckets[bucket] > 0)
+	if (bucket < PERMIT_BUCKETS && buckets[bucket] > 0)
 		__atomic_store_n(
-			&r->buckets[bucket], (uint16_t)(r->buckets[bucket] - 1), __ATOMIC_RELAXED);
-	if (r->total > 0)
-		__atomic_store_n(&r->total, r->total - 1, __ATOMIC_RELAXED);
+			&buckets[bucket], (uint16_t)(buckets[bucket] - 1), __ATOMIC_RELAXED);
+	if (*all > 0)
+		__atomic_store_n(all, *all - 1, __ATOMIC_RELAXED);
 }

@@ -5,15 +5,16 @@
 #pragma once
 #include "config/config.h"
 
-#define PERMIT_ROWS    64u
-#define PERMIT_BUCKETS 16384u
+#define PERMIT_ROWS    256u /* as many receivers as the configuration allows */
+#define PERMIT_BUCKETS 8192u
 
-struct permit_row {
-	uint32_t total;
-	uint16_t buckets[PERMIT_BUCKETS]; /* by hash of the address */
+struct permit_table {
+	uint64_t key; /* of the hash: random, not 0; set by the first receiver */
+	uint32_t totals[PERMIT_ROWS];
+	uint16_t buckets[PERMIT_ROWS][PERMIT_BUCKETS]; /* by hash of the address */
 };
-/* Size of the shared memory ("permits" among the role's fds). The key of the hash comes first. */
-#define PERMIT_OCTETS (64u + PERMIT_ROWS * sizeof(struct permit_row))
+/* Size of the shared memory, all zero at first ("permits" among the role's fds). */
+#define PERMIT_OCTETS sizeof(struct permit_table)
 
 struct permits;
 /* fd: the shared memory, borrowed, or -1. row: this receiver's index; what an earlier process left

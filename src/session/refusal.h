@@ -7,6 +7,8 @@ static inline struct verdict refusal_of(int error)
 {
 	if (error == -ENOSPC || error == -EDQUOT)
 		return VERDICT(452, "4.3.1", "Insufficient system storage");
+	if (error == -EMSGSIZE) /* the envelope, not the body, outgrows what a segment holds */
+		return VERDICT(452, "4.5.3", "Too many recipients for one message");
 	if (error == -ESTALE)
 		return VERDICT(451, "4.3.0", "The queue was restarted, try again");
 	if (error == -ECANCELED)

@@ -225,7 +225,7 @@ int session_start(struct server *srv, int fd, const struct session_origin *origi
 		s->io, s->config->limits.command_timeout, s->config->limits.command_timeout);
 	session_classify(s);
 	r = transaction_init(
-		&s->tx, (uint32_t)MIN(s->config->limits.recipients, (uint64_t)UINT16_MAX));
+		&s->tx, (uint32_t)MIN(s->config->limits.recipients, (uint64_t)UINT32_MAX));
 	if (r == 0)
 		r = fiber_spawn(session_main, s, &s->fiber);
 	if (r < 0) {

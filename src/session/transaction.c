@@ -5,9 +5,11 @@
  * A recipient named twice is one recipient (RFC 5321 does not say; two copies in one mailbox are
  * what nobody wants). */
 #include "session/transaction.h"
+#include "base/map.h"
 #include "session/limits.h"
 
 #define RCPTS_FIRST 4u
+#define RCPTS_FEW   16u /* up to here a list is searched as fast as a map */
 
 int transaction_init(struct transaction *t, uint32_t max_rcpts)
 {
@@ -17,6 +19,7 @@ int transaction_init(struct transaction *t, uint32_t max_rcpts)
 
 void transaction_done(struct transaction *t)
 {
+	map_free(TAKE(t->seen));
 	arena_free(TAKE(t->arena));
 }
 
@@ -25,6 +28,7 @@ void transaction_reset(struct transaction *t)
 	struct arena *arena = t->arena;
 	uint32_t max_rcpts = t->max_rcpts;
 
+	map_free(TAKE(t->seen)); /* its keys live in the arena */
 	if (arena)
 		arena_reset(arena);
 	*t = (struct transaction){.arena = arena, .max_rcpts = max_rcpts};
@@ -63,6 +67,8 @@ int transaction_begin(struct transaction *t, const struct path *reverse_path, ui
 
 bool transaction_has(const struct transaction *t, struct span canonical)
 {
+	if (t->seen)
+		return map_get(t->seen, canonical) != NULL;
 	for (uint32_t i = 0; i < t->n_rcpts; i++)
 		if (span_equal(t->rcpts[i].address, canonical))
 			return true;
@@ -83,6 +89,23 @@ static int grow(struct transaction *t)
 	return 0;
 }
 
+static int remember(struct transaction *t, struct span canonical)
+{
+	static char present;
+
+	if (!t->seen && t->n_rcpts < RCPTS_FEW)
+		return 0;
+	if (t->seen)
+		return map_put(t->seen, canonical, &present);
+	t->seen = map_new(0);
+	int r = t->seen ? map_put(t->seen, canonical, &present) : -ENOMEM;
+	for (uint32_t i = 0; r == 0 && i < t->n_rcpts; i++)
+		r = map_put(t->seen, t->rcpts[i].address, &present);
+	if (r < 0) /* half a map would lie: the list is searched until the next try */
+		map_free(TAKE(t->seen));
+	return r;
+}
+
 int transaction_add(struct transaction *t, struct span canonical, struct span original)
 {
 	struct message_rcpt rcpt = {.address = canonical};
@@ -94,6 +117,8 @@ int transaction_add(struct transaction *t, struct span canonical, struct span or
 		if (!rcpt.original.ptr)
 			return -ENOMEM;
 	}
+	if (remember(t, canonical) < 0)
+		return -ENOMEM;
 	t->rcpts[t->n_rcpts++] = rcpt;
 	return 0;
 }

@@ -9,7 +9,8 @@ enum body_type { BODY_7BIT, BODY_8BITMIME, BODY_BINARYMIME }; /* as FACT_BODY */
 
 struct transaction {
 	struct arena *arena;
-	bool open; /* MAIL was accepted */
+	struct map *seen; /* canonical addresses, once there are many; NULL before */
+	bool open;	  /* MAIL was accepted */
 	uint64_t began_usec;
 	struct span reverse_path; /* canonical, empty for <> */
 	uint64_t declared_size;	  /* 0: not told */
