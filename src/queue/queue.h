@@ -57,6 +57,9 @@ struct queue_ops {
 	 * "possible-duplicate", "site-down", "site-up". rcpt, outcome, detail may be empty. */
 	void (*event)(void *arg, const char *event, uint64_t id, struct span rcpt,
 		const struct outcome_rcpt *outcome, struct span remote, struct span detail);
+	/* May be NULL. The operator holds or drops what is in flight: the deliverer need not begin
+	 * the job if it has not; its outcome is awaited all the same (NOT_TRIED). */
+	void (*cancel)(void *arg, uint64_t job);
 };
 struct queue_settings {
 	uint64_t retry[16];
@@ -102,6 +105,12 @@ void queue_ledger_durable(struct queue *q, uint64_t ticket, int result);
 /* Forms jobs and fires due timers; call at the end of every turn that had events, and at the time
  * queue_next_due says (USEC_INFINITY: none). max_jobs: back-pressure of the owner. */
 void queue_run(struct queue *q, unsigned max_jobs);
+/* A new directory process: every question that is out is put again at once. */
+void queue_directory_restarted(struct queue *q);
+/* Routes have changed (reload): what is ready asks for its next hop anew. */
+void queue_reroute(struct queue *q);
+/* The segment is recycled: no COMMITTED notice will name it again. */
+void queue_segment_gone(struct queue *q, uint64_t sequence);
 uint64_t queue_next_due(const struct queue *q);
 
 /* ---- operator ---- */
@@ -119,8 +128,12 @@ struct queue_counts queue_counts(const struct queue *q);
 /* Checkpoint: writes the live state as entries through ops->ledger, in slices of about `max`
  * messages; false when all is written. segments: live spool segments to describe. */
 struct queue_segment_state {
+	/* Every COMMIT below known_end has been given to the queue (replay or queue_committed). */
 	uint64_t sequence, known_end;
 };
+/* A sync of the ledger failed: nothing is forgotten, kept or reported until a checkpoint that
+ * begins now is whole and durable. */
+bool queue_checkpoint_wanted(const struct queue *q);
 void queue_checkpoint_begin(
 	struct queue *q, const struct queue_segment_state *segments, size_t n_segments);
 bool queue_checkpoint_slice(struct queue *q, unsigned max);

@@ -1,0 +1,48 @@
+/* Next hops, the sites they belong to, and jobs in flight (private to the queue). A site is what
+ * shares a window, a backoff and connections: the directory names it by hop.site. */
+#pragma once
+#include "base/list.h"
+#include "queue/mail.h"
+
+#define SITE_LANES 16u
+
+struct site {
+	struct timer timer;   /* the next probe while it is down */
+	struct list runnable; /* in queue.runnable while a job could be formed */
+	struct list idle;     /* in queue.idle_sites while no next hop refers to it */
+	/* Ready batches by the hash of their sender, served in turn, so that one sender's bulk does
+	 * not starve the others. */
+	struct list lanes[SITE_LANES];
+	uint16_t lane_bits;
+	uint8_t lane_turn;
+	bool local, down, probing;
+	uint32_t hops;	    /* next hops that refer to it */
+	uint32_t ready;	    /* recipients */
+	uint32_t in_flight; /* jobs: each owns one place in the window */
+	uint32_t window, credits, fast_until;
+	uint32_t failures; /* probes that failed in a row */
+	struct note *note; /* why it is down; the last note otherwise, to be shared */
+	uint32_t key_len;
+	char key[];
+};
+struct next_hop {
+	uint32_t refs;
+	enum job_via via;
+	uint16_t port;
+	struct site *site;
+	struct batch *open;	     /* scratch of queue_regroup */
+	struct span host, path, key; /* in octets */
+	char octets[];
+};
+/* A job: from HANDED until its OUTCOME is durable. Owns its place in the site's window until the
+ * outcome is in or the deliverer is lost. */
+struct handed {
+	uint64_t id;
+	uint64_t message;
+	struct mail *m;	      /* NULL once it has ended */
+	struct handed *next;  /* of the message */
+	struct next_hop *hop; /* NULL: handed out by an earlier life of the dispatcher */
+	bool probe, alive;
+	uint32_t n;
+	uint32_t rcpts[];
+};
