@@ -188,7 +188,7 @@ static int write_own_fields(struct maildir_file *f, const struct delivery *d)
 
 static void open_mailbox(struct maildir_batch *b, struct maildir_file *f)
 {
-	int mailbox = open_path(b->prefix_fd, f->folder);
+	int mailbox = open_path(f->prefix_fd, f->folder);
 	if (mailbox < 0) {
 		fail(f, -mailbox, "open or create");
 		return;
@@ -293,7 +293,7 @@ static bool was_here(struct span head, struct span address)
 
 static bool pending(const struct maildir_file *f)
 {
-	return !f->skip && f->error == 0 && !f->loop && !f->found;
+	return f->error == 0 && !f->loop && !f->found;
 }
 
 static void prepare(struct maildir_batch *b, char *in, char *out)
@@ -302,8 +302,6 @@ static void prepare(struct maildir_batch *b, char *in, char *out)
 	for (unsigned i = 0; i < b->n; i++) {
 		struct maildir_file *f = &b->files[i];
 		f->tmp_dir = f->new_dir = f->file = -1;
-		if (f->skip)
-			continue;
 		if (head < 0) {
 			fail(f, (int)-head, "read the message for");
 			continue;
@@ -343,7 +341,7 @@ int maildir_batch_run(void *batch)
 	for (unsigned i = 0; i < b->n; i++) {
 		struct maildir_file *f = &b->files[i];
 		/* Also where it was found: the attempt that linked it may have died before this. */
-		if (!f->skip && f->error == 0 && f->new_dir >= 0 && fsync(f->new_dir) < 0)
+		if (f->error == 0 && f->new_dir >= 0 && fsync(f->new_dir) < 0)
 			fail(f, errno, "fsync new in");
 		close_files(b, f);
 	}

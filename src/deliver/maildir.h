@@ -8,9 +8,9 @@
 
 struct maildir_file {
 	uint32_t position;  /* of the recipient in the job */
-	struct span folder; /* below the prefix: "example.org/bob", NUL-terminated */
+	int prefix_fd;	    /* borrowed: the folder handed over by the supervisor */
+	struct span folder; /* below it: "example.org/bob" */
 	struct span stem;   /* maildir_stem, NUL-terminated */
-	bool skip;	    /* its result is set already */
 
 	/* What happened: error 0 is delivered. */
 	int error;	  /* errno, positive */
@@ -24,7 +24,6 @@ struct maildir_file {
 };
 struct maildir_batch {
 	const struct delivery *d;
-	int prefix_fd;
 	const char *hostname; /* as maildir_hostname writes it */
 	struct maildir_file files[MAILDIR_BATCH];
 	unsigned n;

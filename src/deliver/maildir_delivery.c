@@ -20,15 +20,22 @@
 #define RESULT_FOLDER_MAX 300u
 #define HOSTNAME_MAX	  160u /* with the stem and the size a file name has at most 255 octets */
 
+/* Where one recipient's mail goes. */
+struct place {
+	struct maildir_store *store; /* NULL: its result is set */
+	struct span folder;	     /* below the store's prefix */
+};
+
+/* The store with the longest prefix above folder, or NULL; *ret_rest is what lies below it. */
 static const struct maildir_store *store_of(
-	struct span template, const struct maildir_store *stores, size_t n, struct span *ret_rest)
+	struct span folder, const struct maildir_store *stores, size_t n, struct span *ret_rest)
 {
 	const struct maildir_store *best = NULL;
 	struct span rest;
 	for (size_t i = 0; i < n; i++) {
-		if (!maildir_below(template, span_str(stores[i].prefix), &rest))
+		if (!maildir_below(folder, span_str(stores[i].prefix), &rest))
 			continue;
-		if (best && strlen(best->prefix) > strlen(stores[i].prefix))
+		if (best && rest.len >= ret_rest->len)
 			continue;
 		best = &stores[i];
 		*ret_rest = rest;
@@ -55,9 +62,9 @@ static struct outcome_rcpt name_result(struct delivery *d, int error)
 	}
 }
 
-/* The folder of one recipient, below the prefix. 0 or a negative errno for name_result. */
-static int folder_of(
-	struct delivery *d, struct span template, struct span address, struct span *ret_folder)
+/* The folder of one recipient, as maildir_expand writes it. 0 or a negative errno for name_result.
+ */
+static int folder_of(struct delivery *d, struct span address, struct span *ret_folder)
 {
 	struct path path;
 	struct buf local = BUF_INIT(MAILDIR_FOLDER_MAX), domain = BUF_INIT(MAILDIR_FOLDER_MAX),
@@ -73,7 +80,8 @@ static int folder_of(
 		}
 		r = local.error ? local.error : domain.error;
 		if (r >= 0)
-			r = maildir_expand(template, buf_span(&local), buf_span(&domain), &folder);
+			r = maildir_expand(
+				d->job.path, buf_span(&local), buf_span(&domain), &folder);
 	}
 	if (r >= 0) {
 		*ret_folder = arena_span(d->arena, buf_span(&folder));
@@ -85,20 +93,59 @@ static int folder_of(
 	return r;
 }
 
-static void add_file(struct maildir_batch *b, struct delivery *d, struct span template, uint32_t i)
+/* Every recipient's place, or its result where it has none. The stores that are used are copied
+ * with an fd of the job's own: a reload may close or replace the others while the pool works. */
+static struct place *find_places(
+	struct delivery *d, const struct maildir_store *stores, size_t n_stores)
 {
-	struct maildir_file *f = &b->files[b->n];
-	struct buf stem = BUF_INIT(256);
-	*f = (struct maildir_file){.position = i};
-	int r = folder_of(d, template, d->job.rcpts[i].address, &f->folder);
-	if (r < 0) {
-		delivery_set(d, i, name_result(d, r));
-		return;
+	struct place *places = arena_alloc(d->arena, d->job.n_rcpts * sizeof(*places));
+	struct maildir_store *own = arena_alloc(d->arena, (n_stores + 1) * sizeof(*own));
+	if (!places || !own)
+		return NULL;
+	for (uint32_t i = 0; i < d->job.n_rcpts; i++) {
+		struct span folder;
+		int r = folder_of(d, d->job.rcpts[i].address, &folder);
+		if (r < 0) {
+			delivery_set(d, i, name_result(d, r));
+			continue;
+		}
+		const struct maildir_store *s =
+			store_of(folder, stores, n_stores, &places[i].folder);
+		if (!s) {
+			delivery_set(d, i,
+				delivery_result(d, OUTCOME_DEFERRED, 0, "4.3.5",
+					"no folder for %.*s was handed to this process",
+					SPAN_FMT(d->job.path)));
+			continue;
+		}
+		struct maildir_store *mine = &own[s - stores];
+		if (!mine->prefix) {
+			mine->prefix = arena_str(d->arena, span_str(s->prefix));
+			mine->fd = fcntl(s->fd, F_DUPFD_CLOEXEC, 0);
+		}
+		places[i].store = mine->prefix && mine->fd >= 0 ? mine : NULL;
 	}
+	return places;
+}
+
+static void close_stores(struct delivery *d, struct place *places)
+{
+	for (uint32_t i = 0; places && i < d->job.n_rcpts; i++) {
+		/* Several places share a store: whoever comes first closes it. */
+		struct maildir_store *s = places[i].store;
+		if (s)
+			s->fd = fd_close(s->fd);
+	}
+}
+
+static void add_file(struct maildir_batch *b, struct delivery *d, const struct place *p, uint32_t i)
+{
+	struct buf stem = BUF_INIT(256);
 	maildir_stem(&d->job, d->job.rcpts[i].index, &stem);
-	f->stem = arena_span(d->arena, buf_span(&stem));
-	if (!stem.error && f->stem.ptr)
-		b->n++;
+	struct span own = arena_span(d->arena, buf_span(&stem));
+	if (!stem.error && own.ptr)
+		b->files[b->n++] = (struct maildir_file){
+			.position = i, .prefix_fd = p->store->fd, .folder = p->folder, .stem = own};
 	buf_done(&stem);
 }
 
@@ -122,15 +169,14 @@ static struct outcome_rcpt error_result(
 		strerrordesc_np(f->error));
 }
 
-static void take_results(
-	struct maildir_batch *b, struct delivery *d, const struct maildir_store *store)
+static void take_results(struct maildir_batch *b, struct delivery *d, const struct place *places)
 {
 	for (unsigned i = 0; i < b->n; i++) {
 		const struct maildir_file *f = &b->files[i];
 		struct span address = d->job.rcpts[f->position].address;
 		struct outcome_rcpt result;
 		if (f->error)
-			result = error_result(d, f, store);
+			result = error_result(d, f, places[f->position].store);
 		else if (f->loop)
 			result = delivery_result(d, OUTCOME_FAILED, 554, "5.4.6",
 				"mail forwarding loop for %.*s", SPAN_FMT(address));
@@ -142,54 +188,43 @@ static void take_results(
 	b->n = 0;
 }
 
-/* store: a copy whose fd is the job's own. */
-SUSPENDS static void deliver_below(struct delivery *d, const struct maildir_store *store,
-	struct span template, const char *hostname)
+SUSPENDS static void deliver_in_batches(
+	struct delivery *d, const struct place *places, const char *hostname)
 {
 	struct maildir_batch *b = calloc(1, sizeof(*b));
 	int r = b ? jobs_mark_dot(d) : -ENOMEM;
 	uint32_t i = 0;
 	for (; r >= 0 && i < d->job.n_rcpts; i++) {
 		b->d = d;
-		b->prefix_fd = store->fd;
 		b->hostname = hostname;
-		add_file(b, d, template, i);
+		if (places[i].store)
+			add_file(b, d, &places[i], i);
 		if (b->n == 0 || (b->n < MAILDIR_BATCH && i + 1 < d->job.n_rcpts))
 			continue;
 		r = offload_call(maildir_batch_run, b);
 		if (r >= 0)
-			take_results(b, d, store);
+			take_results(b, d, places);
 		if (r >= 0 && fiber_cancelled())
 			r = -ECANCELED;
 	}
-	for (; r == -ECANCELED && i < d->job.n_rcpts; i++)
-		delivery_set(
-			d, i, delivery_result(d, OUTCOME_NOT_TRIED, 0, "4.3.2", "shutting down"));
+	for (; r == -ECANCELED && i < d->job.n_rcpts; i++) {
+		if (places[i].store)
+			delivery_set(d, i,
+				delivery_result(d, OUTCOME_NOT_TRIED, 0, "4.3.2", "shutting down"));
+	}
 	free(b);
 }
 
 void maildir_deliver(struct delivery *d, const struct maildir_store *stores, size_t n_stores,
 	const char *hostname)
 {
-	struct span rest = SPAN_NULL;
-	const struct maildir_store *found = store_of(d->job.path, stores, n_stores, &rest);
-	if (!found) {
-		delivery_set_all(d, delivery_result(d, OUTCOME_DEFERRED, 0, "4.3.5",
-					    "no folder for %.*s was handed to this process",
-					    SPAN_FMT(d->job.path)));
-		return;
-	}
+	struct place *places = find_places(d, stores, n_stores);
 	struct buf name = BUF_INIT(HOSTNAME_MAX);
 	maildir_hostname(span_str(hostname), &name);
 	struct span host_span = name.error ? SPAN_LIT("localhost") : buf_span(&name);
 	const char *host = arena_str(d->arena, host_span);
 	buf_done(&name);
-	/* A reload may close or replace the store while the pool works: everything is our own. */
-	struct maildir_store own = {
-		.prefix = arena_str(d->arena, span_str(found->prefix)),
-		.fd = fcntl(found->fd, F_DUPFD_CLOEXEC, 0),
-	};
-	if (host && own.prefix && own.fd >= 0)
-		deliver_below(d, &own, rest, host);
-	fd_close(own.fd);
+	if (host && places)
+		deliver_in_batches(d, places, host);
+	close_stores(d, places);
 }

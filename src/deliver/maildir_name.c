@@ -45,8 +45,6 @@ static int expand_component(
 	struct span component, struct span local, struct span domain, struct buf *out)
 {
 	size_t from = out->len;
-	if (span_equal(component, SPAN_LIT(".")) || span_equal(component, SPAN_LIT("..")))
-		return -EINVAL;
 	while (component.len > 0) {
 		size_t open = span_index(component, '{');
 		buf_put(out, span_head(component, open));
@@ -70,7 +68,7 @@ int maildir_expand(struct span template, struct span local, struct span domain, 
 		size_t len = span_index(template, '/');
 		struct span component = span_head(template, len);
 		template = span_from(template, len + 1);
-		if (component.len == 0)
+		if (component.len == 0 || span_equal(component, SPAN_LIT(".")))
 			continue;
 		if (out->len > 0)
 			buf_char(out, '/');
@@ -83,17 +81,32 @@ int maildir_expand(struct span template, struct span local, struct span domain, 
 	return out->error;
 }
 
-bool maildir_below(struct span template, struct span prefix, struct span *ret_rest)
+/* The next component that means something; empty at the end. */
+static struct span next_component(struct span *path)
 {
-	while (prefix.len > 0 && prefix.ptr[prefix.len - 1] == '/')
-		prefix.len--;
-	if (!span_equal(span_head(template, prefix.len), prefix))
-		return false;
-	if (template.len > prefix.len && template.ptr[prefix.len] != '/')
-		return false;
-	if (span_index(prefix, '{') < prefix.len)
-		return false;
-	*ret_rest = span_from(template, prefix.len);
+	struct span component = SPAN_NULL;
+	while (path->len > 0 && (component.len == 0 || span_equal(component, SPAN_LIT(".")))) {
+		component = span_head(*path, span_index(*path, '/'));
+		*path = span_from(*path, component.len + 1);
+	}
+	return span_equal(component, SPAN_LIT(".")) ? SPAN_NULL : component;
+}
+
+bool maildir_below(struct span folder, struct span prefix, struct span *ret_rest)
+{
+	for (;;) {
+		struct span want = next_component(&prefix);
+		if (want.len == 0)
+			break;
+		if (!span_equal(next_component(&folder), want))
+			return false;
+	}
+	struct span rest = folder, component;
+	while ((component = next_component(&folder)).len > 0) {
+		if (span_equal(component, SPAN_LIT("..")))
+			return false;
+	}
+	*ret_rest = rest;
 	return true;
 }
 

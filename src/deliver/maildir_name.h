@@ -11,14 +11,15 @@
  * %XX, so that two values never give one name. */
 void maildir_encode(struct span value, struct buf *out);
 /* Expands {domain} and {local} in template and appends its components to out, joined by "/":
- * "example.org/bob". local: unquoted, lower case. -EINVAL: the template is wrong (unknown {word},
- * "." or ".."); -ENAMETOOLONG: a component or all of it; -ENOENT: local or domain is empty where
- * it is needed. */
+ * "var/mail/example.org/bob". local: unquoted, lower case. -EINVAL: the template is wrong (an
+ * unknown {word}); -ENAMETOOLONG: a component or all of it; -ENOENT: local or domain is empty
+ * where it is needed. */
 MUST_CHECK int maildir_expand(
 	struct span template, struct span local, struct span domain, struct buf *out);
-/* Where prefix (a folder handed over) ends within template: the rest is to be expanded. False when
- * template does not lie below it, or a {word} begins before. */
-bool maildir_below(struct span template, struct span prefix, struct span *ret_rest);
+/* What of folder (as maildir_expand wrote it) lies below prefix, an absolute path. False when it
+ * is elsewhere, or would climb out by "..". Whole components are compared: a value cannot reach
+ * into another prefix than the one its octets spell. */
+bool maildir_below(struct span folder, struct span prefix, struct span *ret_rest);
 /* "1763781000.M42V5G00R0.": what a file of this message for this recipient begins with, wherever
  * it has been moved; the same at every attempt. */
 void maildir_stem(const struct job *j, uint32_t rcpt_index, struct buf *out);
