@@ -1,0 +1,241 @@
+/* The COMMIT record's payload. Facts stand in any order but for recipients and pieces, whose order
+ * is theirs; tags that this version does not know are kept as they are. */
+#include "spool/message.h"
+
+#define RCPT_FACT_OCTETS 6u /* tag and length: the least that a recipient takes */
+
+static void put_text(struct buf *out, uint16_t tag, struct span s)
+{
+	if (s.len)
+		wire_put_fact(out, tag, s);
+}
+
+static void put_number(struct buf *out, uint16_t tag, uint64_t v)
+{
+	if (v)
+		wire_put_fact_u64(out, tag, v);
+}
+
+static void put_rcpt(struct buf *out, const struct message_rcpt *r)
+{
+	/* The fact's length is known only afterwards: written in place. */
+	struct buf inner = BUF_INIT(8192);
+
+	wire_put_fact(&inner, RCPT_ADDRESS, r->address);
+	put_text(&inner, RCPT_ORIGINAL, r->original);
+	put_number(&inner, RCPT_FLAGS, r->flags);
+	if (inner.error)
+		out->error = inner.error;
+	wire_put_fact(out, FACT_RECIPIENT, buf_span(&inner));
+	buf_done(&inner);
+}
+
+static void put_piece(struct buf *out, const struct message_piece *p)
+{
+	if (p->is_inline) {
+		wire_put_fact(out, FACT_INLINE, p->octets);
+		return;
+	}
+	wire_put_u16(out, FACT_PIECE);
+	wire_put_u32(out, 28);
+	wire_put_u64(out, p->piece.segment);
+	wire_put_u64(out, p->piece.record);
+	wire_put_u64(out, p->piece.offset);
+	wire_put_u32(out, p->piece.length);
+}
+
+void message_encode(const struct message *m, struct buf *out)
+{
+	wire_put_fact_u64(out, FACT_ARRIVAL, m->arrival_wall_usec);
+	wire_put_fact(out, FACT_REVERSE_PATH, m->reverse_path);
+	for (uint32_t i = 0; i < m->n_rcpts; i++)
+		put_rcpt(out, &m->rcpts[i]);
+	for (uint32_t i = 0; i < m->n_pieces; i++)
+		put_piece(out, &m->pieces[i]);
+	put_number(out, FACT_SIZE, m->size);
+	put_number(out, FACT_BODY, m->body);
+	put_text(out, FACT_CLIENT, m->client);
+	put_text(out, FACT_HELO, m->helo);
+	put_text(out, FACT_PROTOCOL, m->protocol);
+	put_text(out, FACT_LISTENER, m->listener);
+	put_text(out, FACT_LOGIN, m->login);
+	put_number(out, FACT_UID, m->uid);
+	put_number(out, FACT_FLAGS, m->flags);
+	put_number(out, FACT_PARENT, m->parent);
+	put_number(out, FACT_RELAY, m->relay);
+	put_number(out, FACT_EVENT, m->event);
+	buf_put(out, m->unknown);
+}
+
+struct counts {
+	uint32_t rcpts, pieces;
+	size_t unknown;
+};
+
+static bool is_known(uint16_t tag)
+{
+	return tag >= FACT_ARRIVAL && tag <= FACT_EVENT;
+}
+
+static int count(struct span payload, struct counts *ret)
+{
+	struct wire w = wire_reader(payload);
+	uint16_t tag;
+	struct span value;
+
+	while (wire_get_fact(&w, &tag, &value)) {
+		if (tag == FACT_RECIPIENT)
+			ret->rcpts++;
+		else if (tag == FACT_PIECE || tag == FACT_INLINE)
+			ret->pieces++;
+		else if (!is_known(tag))
+			ret->unknown += RCPT_FACT_OCTETS + value.len;
+	}
+	return w.error;
+}
+
+static int get_rcpt(struct span value, struct message_rcpt *r)
+{
+	struct wire w = wire_reader(value);
+	uint16_t tag;
+	struct span v;
+
+	while (wire_get_fact(&w, &tag, &v)) {
+		if (tag == RCPT_ADDRESS)
+			r->address = v;
+		else if (tag == RCPT_ORIGINAL)
+			r->original = v;
+		else if (tag == RCPT_FLAGS)
+			r->flags = wire_fact_u64(v);
+	}
+	return w.error || r->address.len == 0 ? -EBADMSG : 0;
+}
+
+static int get_piece(struct span value, struct message_piece *p)
+{
+	struct wire w = wire_reader(value);
+
+	p->piece.segment = wire_get_u64(&w);
+	p->piece.record = wire_get_u64(&w);
+	p->piece.offset = wire_get_u64(&w);
+	p->piece.length = wire_get_u32(&w);
+	/* The octets lie inside the record that is named, else one piece could reach into
+	 * another's. */
+	if (w.error || w.rest.len || p->piece.record < SEGMENT_HEAD ||
+		p->piece.record % RECORD_ALIGN ||
+		p->piece.offset < p->piece.record + RECORD_HEADER ||
+		p->piece.offset > p->piece.record + RECORD_HEADER + RECORD_PAYLOAD_MAX)
+		return -EBADMSG;
+	return 0;
+}
+
+static void get_simple(struct message *m, uint16_t tag, struct span v)
+{
+	switch (tag) {
+	case FACT_ARRIVAL:
+		m->arrival_wall_usec = wire_fact_u64(v);
+		break;
+	case FACT_REVERSE_PATH:
+		m->reverse_path = v;
+		break;
+	case FACT_SIZE:
+		m->size = wire_fact_u64(v);
+		break;
+	case FACT_BODY:
+		m->body = wire_fact_u64(v);
+		break;
+	case FACT_CLIENT:
+		m->client = v;
+		break;
+	case FACT_HELO:
+		m->helo = v;
+		break;
+	case FACT_PROTOCOL:
+		m->protocol = v;
+		break;
+	case FACT_LISTENER:
+		m->listener = v;
+		break;
+	case FACT_LOGIN:
+		m->login = v;
+		break;
+	case FACT_UID:
+		m->uid = wire_fact_u64(v);
+		break;
+	case FACT_FLAGS:
+		m->flags = wire_fact_u64(v);
+		break;
+	case FACT_PARENT:
+		m->parent = wire_fact_u64(v);
+		break;
+	case FACT_RELAY:
+		m->relay = wire_fact_u64(v);
+		break;
+	case FACT_EVENT:
+		m->event = wire_fact_u64(v);
+		break;
+	default:
+		break;
+	}
+}
+
+int message_decode(uint64_t id, struct span payload, struct arena *a, struct message *ret)
+{
+	struct message m = {.id = id};
+	struct counts n = {0};
+	struct wire w = wire_reader(payload);
+	struct span v;
+	uint16_t tag;
+
+	if (count(payload, &n) < 0)
+		return -EBADMSG;
+	m.rcpts = arena_alloc(a, (n.rcpts + 1) * sizeof(*m.rcpts));
+	m.pieces = arena_alloc(a, (n.pieces + 1) * sizeof(*m.pieces));
+	char *unknown = arena_alloc(a, n.unknown + 1);
+	if (!m.rcpts || !m.pieces || !unknown)
+		return -ENOMEM;
+	struct buf kept = {.ptr = unknown, .cap = n.unknown + 1, .max = n.unknown + 1};
+	while (wire_get_fact(&w, &tag, &v)) {
+		int r = 0;
+		if (tag == FACT_RECIPIENT)
+			r = get_rcpt(v, &m.rcpts[m.n_rcpts++]);
+		else if (tag == FACT_PIECE)
+			r = get_piece(v, &m.pieces[m.n_pieces++]);
+		else if (tag == FACT_INLINE)
+			m.pieces[m.n_pieces++] =
+				(struct message_piece){.is_inline = true, .octets = v};
+		else if (is_known(tag))
+			get_simple(&m, tag, v);
+		else
+			wire_put_fact(&kept, tag, v);
+		if (r < 0)
+			return r;
+	}
+	m.unknown = buf_span(&kept);
+	*ret = m;
+	return 0;
+}
+
+int message_ranges(const struct message *m, struct span payload, const struct record_ref *commit,
+	struct arena *a, struct piece **ret_pieces, uint32_t *ret_n)
+{
+	struct piece *out = arena_alloc(a, ((size_t)m->n_pieces + 1) * sizeof(*out));
+
+	if (!out)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < m->n_pieces; i++) {
+		const struct message_piece *p = &m->pieces[i];
+		if (!p->is_inline) {
+			out[i] = p->piece;
+			continue;
+		}
+		out[i] = (struct piece){.segment = commit->segment,
+			.record = commit->offset,
+			.offset = commit->offset + RECORD_HEADER +
+				  (uint64_t)(p->octets.ptr - payload.ptr),
+			.length = (uint32_t)p->octets.len};
+	}
+	*ret_pieces = out;
+	*ret_n = m->n_pieces;
+	return 0;
+}

@@ -1,0 +1,157 @@
+/* Reading segments: the head, then records one after another. Everything read is untrusted: a
+ * receiver may have been taken over, a disk may have lied. Where a record breaks off, the scan goes
+ * on at the next 64-byte boundary whose octets are a header of this generation. */
+#include "spool/segment.h"
+
+#include "base/crc32c.h"
+#include "base/wire.h"
+
+#define WINDOW (256u * 1024u)
+
+void segment_head_encode(const struct segment_head *h, struct buf *out)
+{
+	struct buf payload = BUF_INIT(256);
+	uint8_t header[RECORD_HEADER];
+
+	wire_put_u32(&payload, SPOOL_FORMAT);
+	wire_put_u64(&payload, h->sequence);
+	wire_put_u16(&payload, h->slot);
+	wire_put_u64(&payload, h->size);
+	wire_put_u64(&payload, h->created_wall_usec);
+	buf_append(&payload, h->boot_id, sizeof(h->boot_id));
+	struct record r = {.type = RECORD_SEGMENT,
+		.version = SPOOL_FORMAT,
+		.length = (uint32_t)payload.len,
+		.payload_crc = crc32c(0, payload.ptr, payload.len)};
+	record_encode(&h->generation, &r, header);
+	buf_append(out, header, sizeof(header));
+	buf_put(out, buf_span(&payload));
+	while (!out->error && out->len % RECORD_ALIGN)
+		buf_char(out, 0);
+	buf_done(&payload);
+}
+
+static int read_exactly(
+	const struct seam *seam, struct disk_file *f, uint64_t offset, void *ptr, size_t len)
+{
+	size_t got = 0;
+	int r = seam->ops->read(f, offset, ptr, len, &got);
+
+	return r < 0 ? r : got == len ? 0 : -EBADMSG;
+}
+
+int segment_head_read(const struct seam *seam, struct disk_file *f, struct segment_head *ret)
+{
+	uint8_t octets[RECORD_HEADER + 128];
+	struct segment_head h = {0};
+	struct record r;
+	uint64_t size;
+	int e = read_exactly(seam, f, 0, octets, sizeof(octets));
+
+	if (e == 0)
+		e = seam->ops->size(f, &size);
+	if (e < 0)
+		return e;
+	/* The head names its own generation: what stands there is taken if its CRCs agree. */
+	memcpy(h.generation.octets, octets, sizeof(h.generation.octets));
+	if (record_decode(&h.generation, 0, octets, &r) < 0 || r.type != RECORD_SEGMENT ||
+		r.length > sizeof(octets) - RECORD_HEADER ||
+		crc32c(0, octets + RECORD_HEADER, r.length) != r.payload_crc)
+		return -EBADMSG;
+	struct wire w = wire_reader(span_make(octets + RECORD_HEADER, r.length));
+	uint32_t format = wire_get_u32(&w);
+	if (format > SPOOL_FORMAT)
+		return -EPROTONOSUPPORT;
+	h.sequence = wire_get_u64(&w);
+	h.slot = wire_get_u16(&w);
+	h.size = wire_get_u64(&w);
+	h.created_wall_usec = wire_get_u64(&w);
+	for (size_t i = 0; i < sizeof(h.boot_id); i++)
+		h.boot_id[i] = wire_get_u8(&w);
+	if (w.error || h.sequence == 0 || h.size > size || h.size < SEGMENT_HEAD)
+		return -EBADMSG;
+	*ret = h;
+	return 0;
+}
+
+int segment_scan_init(struct segment_scan *s, const struct seam *seam, struct disk_file *f)
+{
+	struct segment_scan scan = {.seam = seam, .file = f, .window = BUF_INIT(WINDOW)};
+	int r = segment_head_read(seam, f, &scan.head);
+
+	if (r < 0)
+		return r;
+	scan.next = scan.end = SEGMENT_HEAD;
+	*s = scan;
+	return 0;
+}
+
+void segment_scan_done(struct segment_scan *s)
+{
+	buf_done(&s->window);
+}
+
+/* The header's octets at `offset`, from a window that moves forward. NULL: behind the end. */
+static int window_at(struct segment_scan *s, uint64_t offset, const uint8_t **ret)
+{
+	if (offset + RECORD_HEADER > s->head.size)
+		return 0;
+	if (offset < s->window_offset ||
+		offset + RECORD_HEADER > s->window_offset + s->window.len) {
+		size_t got = 0, want = (size_t)MIN((uint64_t)WINDOW, s->head.size - offset);
+		buf_reset(&s->window);
+		char *room = buf_reserve(&s->window, want);
+		if (!room)
+			return -ENOMEM;
+		int r = s->seam->ops->read(s->file, offset, room, want, &got);
+		if (r < 0)
+			return r;
+		s->window.len = got;
+		s->window_offset = offset;
+		if (got < RECORD_HEADER)
+			return 0;
+	}
+	*ret = (const uint8_t *)s->window.ptr + (offset - s->window_offset);
+	return 1;
+}
+
+int segment_scan_next(struct segment_scan *s, struct record *ret_record)
+{
+	const uint8_t *header = NULL;
+	uint64_t at = s->next;
+
+	for (;; at += RECORD_ALIGN) {
+		int r = window_at(s, at, &header);
+		if (r <= 0)
+			return r;
+		struct record rec;
+		if (record_decode(&s->head.generation, at, header, &rec) < 0)
+			continue;
+		if (at + RECORD_HEADER + rec.length > s->head.size)
+			continue;
+		/* Octets between two records of this generation were records once. */
+		s->damaged += at - s->end;
+		s->next = s->end = at + record_span(rec.length);
+		*ret_record = rec;
+		return 1;
+	}
+}
+
+int segment_read_payload(const struct seam *seam, struct disk_file *f, const struct segment_head *h,
+	const struct record *r, struct buf *out)
+{
+	size_t before = out->len;
+
+	if (r->length > RECORD_PAYLOAD_MAX || r->offset + RECORD_HEADER + r->length > h->size)
+		return -EBADMSG;
+	char *room = buf_reserve(out, r->length ? r->length : 1);
+	if (!room)
+		return out->error;
+	int e = read_exactly(seam, f, r->offset + RECORD_HEADER, room, r->length);
+	if (e < 0)
+		return e;
+	if (crc32c(0, room, r->length) != r->payload_crc)
+		return -EBADMSG;
+	out->len = before + r->length;
+	return 0;
+}
