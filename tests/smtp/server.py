@@ -1,0 +1,146 @@
+"""A server of its own for a test: configuration in a scratch folder, started, awaited, stopped."""
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = os.environ.get("POSTRIDER", str(ROOT / "build" / "postrider"))
+PORTS = iter(range(11000 + os.getpid() % 400, 11999))
+
+USERS = """\
+# those who receive mail
+alice:
+bob:
+Carol:
+postmaster:
+"""
+ALIASES = """\
+team: alice, bob
+abuse: postmaster
+"""
+
+CONFIG = """\
+hostname = "mx.example.org"
+data = "data"
+grace = "{grace}"
+listener "mx" {{ address = {{"127.0.0.1:{port}", "[::1]:{port}"}} }}
+domain "example.org" {{
+  users = "file:users"  aliases = "file:aliases"  deliver = "maildir:mail/{{domain}}/{{local}}"
+}}
+domain "any.example" {{ users = "any"  deliver = "maildir:mail/{{domain}}/{{local}}" }}
+relay {{ from = {{"127.0.0.2/32"}}  {via} }}
+limits {{ {limits} }}
+log {{ format = "json"  level = "info" }}
+{more}
+"""
+
+CONFIGS = {
+    "default": {"via": 'via = "smtp://127.0.0.1:9"'},
+    "small": {
+        "limits": 'message_size = "64K"  recipients = 100  errors = 3  hops = 5',
+        "via": 'via = "smtp://127.0.0.1:9"',
+    },
+    "timeouts": {"limits": 'command_timeout = "1s"  data_timeout = "1s"'},
+    "bare": {"limits": 'bare_newlines = {"127.0.0.3/32"}'},
+    "novia": {},
+    "routed": {"more": 'route ".partner.example" { via = "smtp://127.0.0.1:9" }'},
+    "few": {"limits": "connections = 4"},
+}
+
+
+def free_port():
+    for port in PORTS:
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise RuntimeError("no free port")
+
+
+class Server:
+    def __init__(self, folder, config="default", **changes):
+        self.folder = pathlib.Path(folder)
+        self.port = free_port()
+        self.host = "127.0.0.1"
+        self.values = {"grace": "3s", "limits": "", "via": "", "more": "", "port": self.port}
+        self.values |= CONFIGS[config] | changes
+        self.conf = self.folder / "postrider.conf"
+        self.log_path = self.folder / "log"
+        self.process = None
+        (self.folder / "users").write_text(USERS)
+        (self.folder / "aliases").write_text(ALIASES)
+        self.write_config()
+
+    def write_config(self, **changes):
+        self.values |= changes
+        self.conf.write_text(CONFIG.format(**self.values))
+
+    def start(self):
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [PROGRAM, "serve", "-c", str(self.conf)], stderr=log, stdout=log, stdin=subprocess.DEVNULL
+            )
+        self.await_ready()
+        return self
+
+    def await_ready(self, seconds=20):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"server ended with {self.process.returncode}:\n{self.log()}")
+            with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), 1) as s:
+                s.settimeout(2)
+                if s.recv(200).startswith(b"220 "):
+                    return
+            time.sleep(0.02)
+        raise RuntimeError(f"server not ready:\n{self.log()}")
+
+    def stop(self, sig=signal.SIGTERM, seconds=20):
+        if self.process.poll() is None:
+            self.process.send_signal(sig)
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise RuntimeError(f"server did not stop:\n{self.log()}") from None
+
+    def log(self):
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def events(self, name=None):
+        rows = []
+        for line in self.log().splitlines():
+            with contextlib.suppress(ValueError):
+                row = json.loads(line)
+                if name is None or row.get("event") == name:
+                    rows.append(row)
+        return rows
+
+    def await_events(self, name, count=1, seconds=10):
+        end = time.monotonic() + seconds
+        while len(rows := self.events(name)) < count:
+            assert time.monotonic() < end, f"want {count} {name}, got {rows}\n{self.log()[-4000:]}"
+            time.sleep(0.02)
+        return rows
+
+    def mailbox(self, user, domain="example.org"):
+        new = self.folder / "mail" / domain / user / "new"
+        return sorted(new.iterdir()) if new.is_dir() else []
+
+    def await_mail(self, user, count=1, domain="example.org", seconds=10):
+        """The messages of a mailbox, as soon as there are `count`; LF line ends as stored."""
+        end = time.monotonic() + seconds
+        while len(found := self.mailbox(user, domain)) < count:
+            assert time.monotonic() < end, f"want {count} for {user}, got {len(found)}\n{self.log()[-4000:]}"
+            time.sleep(0.02)
+        return [path.read_bytes() for path in found]
