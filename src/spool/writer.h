@@ -15,6 +15,10 @@ struct writer_ops {
 	void (*sealed)(void *arg, uint64_t sequence, uint64_t end);
 	/* seq had a failed write or sync: what is durable in it counts, nothing more will come. */
 	void (*retired)(void *arg, uint64_t sequence, int error);
+	/* Optional: a ticket waits and no sync runs. The owner calls writer_flush at the end of the
+	 * turn, so that all who finish in one turn share one fdatasync. NULL: the sync begins at
+	 * once. */
+	void (*want_flush)(void *arg);
 };
 struct writer_ticket {
 	struct list node;
@@ -37,12 +41,25 @@ MUST_CHECK int writer_new_id(struct writer *w, uint64_t *ret_id);
  * has no room. -ENOSPC, -EMSGSIZE, or the disk's error. */
 MUST_CHECK int writer_append(struct writer *w, enum record_type type, uint64_t id,
 	const struct span *parts, unsigned n_parts, struct record_ref *ret_ref);
+/* Several records that lie side by side, in one write; all in one segment. */
+struct writer_record {
+	enum record_type type;
+	uint64_t id;
+	const struct span *parts;
+	unsigned n_parts;
+};
+MUST_CHECK int writer_append_many(struct writer *w, const struct writer_record *records, unsigned n,
+	struct record_ref *ret_refs);
+/* Where the next `octets` (record_span of each) will stand; moves on to the spare if it must. */
+MUST_CHECK int writer_place(
+	struct writer *w, uint64_t octets, uint64_t *ret_sequence, uint64_t *ret_offset);
 /* t completes when everything appended so far is durable, across segments. */
 void writer_sync(struct writer *w, struct writer_ticket *t);
+void writer_flush(struct writer *w); /* begins the sync that waits, if any */
 /* Seals the open segment, if it holds anything (drain). ops->sealed tells when. */
 void writer_close_segment(struct writer *w);
 bool writer_idle(const struct writer *w); /* nothing unsynced, no sync running */
 struct writer_counts {
-	uint64_t syncs, records, octets, errors;
+	uint64_t syncs, commits, records, octets, errors;
 };
 const struct writer_counts *writer_counts(const struct writer *w);
