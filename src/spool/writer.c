@@ -38,7 +38,7 @@ struct writer {
 	const struct writer_ops *ops;
 	void *arg;
 	uint16_t slot;
-	bool wanted, freeing;
+	bool wanted, freeing, completing;
 	struct open_segment *current, *spare;
 	struct list full;
 	struct list waiting; /* tickets for the next group */
@@ -60,6 +60,16 @@ static void segment_free(struct open_segment *s)
 	free(s);
 }
 
+static void want(struct writer *w)
+{
+	if (w->wanted || w->freeing || (w->current && w->spare))
+		return;
+	w->wanted = true;
+	w->ops->need_segment(w->arg);
+}
+
+static void writer_flush_waiting(struct writer *w);
+
 int writer_new(const struct seam *seam, uint16_t slot, const struct writer_ops *ops, void *arg,
 	struct writer **ret_writer)
 {
@@ -75,6 +85,7 @@ int writer_new(const struct seam *seam, uint16_t slot, const struct writer_ops *
 	list_init(&w->waiting);
 	list_init(&w->group);
 	*ret_writer = w;
+	want(w);
 	return 0;
 }
 
@@ -101,6 +112,14 @@ static void free_now(struct writer *w)
 	free(w);
 }
 
+/* Running operations point into the segments, and callbacks return into this file: the last frees.
+ */
+static void free_when_idle(struct writer *w)
+{
+	if (w->running == 0 && w->sealing == 0 && !w->completing)
+		free_now(w);
+}
+
 void writer_free(struct writer *w)
 {
 	if (!w)
@@ -108,17 +127,7 @@ void writer_free(struct writer *w)
 	w->freeing = true;
 	complete(&w->waiting, -ECANCELED);
 	complete(&w->group, -ECANCELED);
-	/* Running operations point into the segments: the last answer frees. */
-	if (w->running == 0 && w->sealing == 0)
-		free_now(w);
-}
-
-static void want(struct writer *w)
-{
-	if (w->wanted || w->freeing || (w->current && w->spare))
-		return;
-	w->wanted = true;
-	w->ops->need_segment(w->arg);
+	free_when_idle(w);
 }
 
 void writer_give_segment(struct writer *w, struct disk_file *f, const struct segment_head *h)
@@ -143,6 +152,7 @@ void writer_give_segment(struct writer *w, struct disk_file *f, const struct seg
 	else
 		assert(!"one segment is given for each that is asked for");
 	want(w);
+	writer_flush_waiting(w);
 }
 
 uint32_t writer_payload_max(const struct writer *w)
@@ -300,8 +310,7 @@ static void seal_done(struct disk_op *op, int result)
 	list_remove(&s->node);
 	segment_free(s);
 	if (w->freeing) {
-		if (w->running == 0 && w->sealing == 0)
-			free_now(w);
+		free_when_idle(w);
 		return;
 	}
 	/* Its messages are durable in any case: without a SEAL recovery scans it. */
@@ -354,11 +363,9 @@ static void settle_full(struct writer *w)
 {
 	list_foreach_safe (n, tmp, &w->full) {
 		struct open_segment *s = CONTAINER_OF(n, struct open_segment, node);
-		if (s->syncing || s->sealing || (s->dirty && !s->error))
-			continue;
-		/* Broken while tickets still wait for what it took before: one more sync decides.
+		/* Broken by a write, with octets that tickets may wait for: the next sync decides.
 		 */
-		if (s->error && s->dirty && s->error != -EUCLEAN)
+		if (s->syncing || s->sealing || s->dirty)
 			continue;
 		if (!s->error) {
 			seal(s);
@@ -377,6 +384,12 @@ static void settle_full(struct writer *w)
 
 static void start_group(struct writer *w);
 
+static void writer_flush_waiting(struct writer *w)
+{
+	if (w->running == 0 && list_empty(&w->group) && !w->freeing && !list_empty(&w->waiting))
+		start_group(w);
+}
+
 static void group_ended(struct writer *w)
 {
 	int result = w->group_error;
@@ -387,12 +400,17 @@ static void group_ended(struct writer *w)
 		for (struct list *n; (n = list_pop_front(&w->waiting));)
 			list_push_back(&w->group, n);
 	}
+	w->completing = true;
 	complete(&w->group, result);
-	if (w->freeing)
+	w->completing = false;
+	if (w->freeing) {
+		free_when_idle(w);
 		return;
+	}
 	settle_full(w);
-	if (!list_empty(&w->waiting))
-		start_group(w);
+	/* A ticket's owner may have begun the next group already: those who came later wait for the
+	 * one after, because that sync began before their octets were written. */
+	writer_flush_waiting(w);
 }
 
 static void sync_done(struct disk_op *op, int result)
@@ -403,8 +421,7 @@ static void sync_done(struct disk_op *op, int result)
 	s->syncing = false;
 	w->running--;
 	if (w->freeing) {
-		if (w->running == 0 && w->sealing == 0)
-			free_now(w);
+		free_when_idle(w);
 		return;
 	}
 	if (result < 0) {

@@ -9,7 +9,8 @@
 
 struct writer;
 struct writer_ops {
-	/* Another segment will be wanted soon (no spare is left). Asked once until given. */
+	/* Another segment will be wanted soon (no spare is left). Asked once until given; the first
+	 * time from inside writer_new, with *ret_writer set. */
 	void (*need_segment)(void *arg);
 	/* seq is full and durable, index and SEAL written (end: octets used). */
 	void (*sealed)(void *arg, uint64_t sequence, uint64_t end);
