@@ -266,6 +266,21 @@ static int make_stats(struct supervisor *s)
 	return stats_attach(s->stats_fd, ROLE_SUPERVISOR * STATS_ROLE_SLOTS);
 }
 
+/* Tells roles, which cannot open files any more, in which life of the kernel they are: unsynced
+ * writes survive a dead process, but not a dead kernel (spool/seam.h). */
+static void export_boot_id(void)
+{
+	char text[40] = "", hex[33] = "";
+	size_t n = 0;
+	CLEANUP(fd_closep) int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t got = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+
+	for (ssize_t i = 0; i < got && n < sizeof(hex) - 1; i++)
+		if (text[i] != '-' && text[i] > ' ')
+			hex[n++] = text[i];
+	(void)setenv("POSTRIDER_BOOT_ID", hex, 1);
+}
+
 static void harden(void)
 {
 	struct rlimit files;
@@ -322,6 +337,7 @@ int supervise(const char *path)
 	resources_init(&s.resources);
 	s.self_fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	s.notify_fd = notify_open();
+	export_boot_id();
 	harden();
 	if (load(path, &s.config, &errors) < 0) {
 		print_errors(&errors);
