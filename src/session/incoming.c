@@ -25,16 +25,10 @@ struct incoming {
 	struct cond cond;
 };
 
-static bool uses(const struct incoming *in, uint64_t sequence)
-{
-	return (in->committing && in->commit.segment == sequence) ||
-	       draft_uses(in->draft, sequence);
-}
-
 bool lease_segment_in_use(const struct lease *l, uint64_t sequence)
 {
 	list_foreach (it, &l->drafts)
-		if (uses(CONTAINER_OF(it, struct incoming, node), sequence))
+		if (draft_uses(CONTAINER_OF(it, struct incoming, node)->draft, sequence))
 			return true;
 	return false;
 }
@@ -44,7 +38,7 @@ static bool lost_octets(const struct incoming *in)
 {
 	list_foreach (it, &in->lease->segments) {
 		struct leased_segment *s = CONTAINER_OF(it, struct leased_segment, node);
-		if (s->state == LEASED_RETIRED && uses(in, s->sequence))
+		if (s->state == LEASED_RETIRED && draft_uses(in->draft, s->sequence))
 			return true;
 	}
 	return false;
@@ -85,6 +79,7 @@ static void incoming_end(struct incoming *in)
 	incoming_unlink(in);
 	draft_free(in->draft);
 	in->lease->refs--;
+	lease_changed(in->lease);
 	free(in);
 }
 
@@ -147,6 +142,8 @@ static void incoming_done(struct writer_ticket *t, int result)
 
 	in->done = true;
 	in->result = result;
+	in->lease->commits--;
+	lease_changed(in->lease);
 	if (result == 0) {
 		STATS_ADD(spool_commits_total, 1);
 		intake_notice(i, &(struct commit_notice){
@@ -181,6 +178,7 @@ int incoming_commit(struct incoming *in, struct message *m)
 	if (r < 0)
 		return r;
 	in->committing = true;
+	in->lease->commits++;
 	while (r >= 0 && !in->done)
 		r = cond_wait(&in->cond, now + COMMIT_WAIT_USEC);
 	return in->done ? in->result : r;

@@ -24,8 +24,6 @@
 
 #include <stdlib.h>
 
-#define REAP_USEC (20 * USEC_PER_MSEC)
-
 static void intake_send(struct intake *i, enum frame_type type, struct span payload)
 {
 	/* A frame that is lost to a full or dying channel is made up for by recovery; a channel
@@ -91,10 +89,26 @@ static void lease_retired(void *arg, uint64_t sequence, int error)
 	segment_ended(arg, sequence, LEASED_RETIRED, 0, error);
 }
 
+static void lease_flush(struct loop_defer *d)
+{
+	struct lease *l = CONTAINER_OF(d, struct lease, flush);
+
+	if (l->writer)
+		writer_flush(l->writer);
+}
+
+static void lease_want_flush(void *arg)
+{
+	struct lease *l = arg;
+
+	loop_defer(&l->flush);
+}
+
 static const struct writer_ops lease_writer_ops = {
 	.need_segment = lease_need_segment,
 	.sealed = lease_sealed,
 	.retired = lease_retired,
+	.want_flush = lease_want_flush,
 };
 
 void lease_report_segments(struct lease *l)
@@ -122,6 +136,7 @@ static int lease_new(struct intake *i, struct lease **ret_lease)
 	l->intake = i;
 	list_init(&l->segments);
 	list_init(&l->drafts);
+	l->flush.fn = lease_flush;
 	*ret_lease = l;
 	return 0;
 }
@@ -132,19 +147,13 @@ static void lease_free(struct lease *l)
 		return;
 	assert(list_empty(&l->drafts));
 	list_remove(&l->node);
+	loop_defer_cancel(&l->flush);
 	writer_free(l->writer);
 	list_foreach_safe (it, tmp, &l->segments) {
 		list_remove(it);
 		free(CONTAINER_OF(it, struct leased_segment, node));
 	}
 	free(l);
-}
-
-static void reap_later(struct intake *i)
-{
-	/* Without memory for a timer the next lease that ends tries again. */
-	if (loop_timer_set(&i->reaper, loop_now_usec() + REAP_USEC) < 0)
-		log_text(LOG_LEVEL_WARN, "out-of-memory", "segments are given back later");
 }
 
 static void lease_end(struct intake *i)
@@ -156,10 +165,16 @@ static void lease_end(struct intake *i)
 	l->ended = true;
 	list_push_back(&i->ended, &l->node);
 	cond_broadcast(&i->room); /* who waits for room under it must not wait any longer */
-	reap_later(i);
+	loop_defer(&i->reaper);
 }
 
-/* Gives an ended lease's segments back, to a new dispatcher, when nothing is being written. */
+void lease_changed(struct lease *l)
+{
+	if (l->ended)
+		loop_defer(&l->intake->reaper);
+}
+
+/* Gives an ended lease's segments back, to the dispatcher that is there now. */
 static void lease_give_back(struct lease *l)
 {
 	list_foreach_safe (it, tmp, &l->segments) {
@@ -170,27 +185,27 @@ static void lease_give_back(struct lease *l)
 		list_remove(&s->node);
 		free(s);
 	}
-	l->reported = true;
 }
 
-static void intake_reap(struct loop_timer *t)
+/* At the end of a turn, never from inside the writer's own callbacks. */
+static void intake_reap(struct loop_defer *d)
 {
-	struct intake *i = CONTAINER_OF(t, struct intake, reaper);
+	struct intake *i = CONTAINER_OF(d, struct intake, reaper);
 
 	list_foreach_safe (it, tmp, &i->ended) {
 		struct lease *l = CONTAINER_OF(it, struct lease, node);
-		if (!writer_idle(l->writer))
+		if (l->commits > 0)
 			continue;
-		if (!l->reported && i->channel)
-			lease_give_back(l);
-		if (l->reported && l->refs == 0) {
+		if (l->writer) {
 			i->ended_syncs += writer_counts(l->writer)->syncs;
 			i->ended_errors += writer_counts(l->writer)->errors;
-			lease_free(l);
+			writer_free(TAKE(l->writer));
 		}
+		if (i->channel)
+			lease_give_back(l);
+		if (list_empty(&l->segments) && l->refs == 0)
+			lease_free(l);
 	}
-	if (!list_empty(&i->ended))
-		reap_later(i);
 }
 
 void intake_count(struct intake *i)
@@ -312,7 +327,7 @@ void intake_free(struct intake *i)
 	lease_free(i->lease);
 	list_foreach_safe (it, tmp, &i->ended)
 		lease_free(CONTAINER_OF(it, struct lease, node));
-	loop_timer_cancel(&i->reaper);
+	loop_defer_cancel(&i->reaper);
 	buf_done(&i->held);
 	free(i);
 }
@@ -338,7 +353,6 @@ int intake_attach(struct intake *i, int fd)
 	if (i->held.len > 0 && i->held.error == 0)
 		intake_send(i, FRAME_COMMITTED, buf_span(&i->held));
 	buf_reset(&i->held);
-	/* The writer may ask for its first segment before writer_new returns. */
 	r = writer_new(i->seam, i->slot, &lease_writer_ops, lease, &lease->writer);
 	if (r < 0) {
 		i->lease = NULL;
@@ -346,6 +360,11 @@ int intake_attach(struct intake *i, int fd)
 		channel_free(TAKE(i->channel));
 		return r;
 	}
+	/* A writer asks for its first segment when one is missed. */
+	uint64_t unused;
+	r = writer_new_id(lease->writer, &unused);
+	assert(r == -ENOSPC);
+	loop_defer(&i->reaper);
 	cond_broadcast(&i->room);
 	return 0;
 }
@@ -397,8 +416,10 @@ struct verdict intake_check(struct intake *i)
 void intake_close(struct intake *i)
 {
 	i->closing = true;
-	if (i->lease)
-		writer_close_segment(i->lease->writer);
+	if (!i->lease)
+		return;
+	writer_close_segment(i->lease->writer);
+	writer_flush(i->lease->writer);
 }
 
 bool intake_is_quiet(const struct intake *i)

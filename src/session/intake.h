@@ -18,7 +18,7 @@ MUST_CHECK int intake_attach(struct intake *i, int fd);
 /* May a message begin now? Waits a little for what is just coming (a dispatcher, a segment).
  * 250; 452 4.3.1 the disk is low; 451 4.3.0 nobody takes mail now. Text is static. */
 SUSPENDS struct verdict intake_check(struct intake *i);
-/* Seals the open segment: nothing will come any more. */
+/* Seals the open segment: nothing will come any more. May be called again. */
 void intake_close(struct intake *i);
 /* Everything is durable and said, as far as there is somebody to say it to. */
 bool intake_is_quiet(const struct intake *i);

@@ -9,12 +9,13 @@ struct channel;
 struct lease {
 	struct list node; /* intake.ended */
 	struct intake *intake;
-	struct writer *writer;
-	struct list segments; /* struct leased_segment: given, not yet reported as ended */
-	struct list drafts;   /* struct incoming */
-	unsigned refs;	      /* drafts that may still touch the writer's memory */
-	bool ended;	      /* its dispatcher is gone: nothing is appended any more */
-	bool reported;	      /* and its segments were given back */
+	struct writer *writer;	 /* NULL: ended, and all commits were answered */
+	struct list segments;	 /* struct leased_segment: given, not yet reported as ended */
+	struct list drafts;	 /* struct incoming */
+	struct loop_defer flush; /* all who commit in one turn share one sync */
+	unsigned refs;		 /* drafts that point here */
+	unsigned commits;	 /* of them, whose ticket is with the writer */
+	bool ended;		 /* its dispatcher is gone: nothing is appended any more */
 };
 enum leased_state { LEASED_OPEN, LEASED_SEALED, LEASED_RETIRED };
 struct leased_segment {
@@ -31,7 +32,7 @@ struct intake {
 	struct list ended;	 /* struct lease */
 	bool accepting, closing;
 	struct cond room; /* a segment, a dispatcher, or its consent came */
-	struct loop_timer reaper;
+	struct loop_defer reaper;
 	struct buf held;		    /* notices while there is no dispatcher */
 	uint64_t ended_syncs, ended_errors; /* counts of leases that are gone */
 };
@@ -43,5 +44,7 @@ void intake_notice(struct intake *i, const struct commit_notice *n);
 /* A draft ended: reports segments that only it kept from being given back. */
 void lease_report_segments(struct lease *l);
 void intake_count(struct intake *i);
+/* Something of an ended lease came to rest. */
+void lease_changed(struct lease *l);
 /* incoming.c: does a living draft of the lease need this segment to stay? */
 bool lease_segment_in_use(const struct lease *l, uint64_t sequence);
