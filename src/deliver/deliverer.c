@@ -14,6 +14,8 @@ struct deliverer {
 	struct role_process *process;
 	struct jobs *jobs;
 	struct cache *cache;
+	bool started;
+	int early_dispatcher; /* a channel that came before the start: no job runs unconfined */
 };
 
 SUSPENDS static void deliver(void *arg, struct delivery *d)
@@ -40,6 +42,7 @@ static void on_sessions_ended(void *arg)
 	struct deliverer *self = arg;
 	struct role_process *process = self->process;
 	role_set_state(process, NULL);
+	fd_close(self->early_dispatcher);
 	jobs_free(self->jobs);
 	cache_free(self->cache);
 	free(self);
@@ -64,6 +67,7 @@ static struct deliverer *deliverer_of(struct role_process *p)
 	if (!self)
 		return NULL;
 	self->process = p;
+	self->early_dispatcher = -1;
 	if (cache_new(&self->cache) < 0 ||
 		jobs_new(&ops, self, DELIVERER_JOBS_MAX, &self->jobs) < 0) {
 		cache_free(self->cache);
@@ -76,20 +80,30 @@ static struct deliverer *deliverer_of(struct role_process *p)
 
 static int deliverer_start(struct role_process *p)
 {
-	if (deliverer_of(p))
-		return 0;
-	role_failed(p, "no memory");
-	return -ENOMEM;
+	struct deliverer *self = deliverer_of(p);
+	if (!self) {
+		role_failed(p, "no memory");
+		return -ENOMEM;
+	}
+	self->started = true;
+	if (self->early_dispatcher >= 0)
+		jobs_set_dispatcher(self->jobs, self->early_dispatcher);
+	self->early_dispatcher = -1;
+	return 0;
 }
 
 static void deliverer_peer(struct role_process *p, enum role peer, unsigned index, int fd)
 {
 	(void)index;
 	struct deliverer *self = peer == ROLE_DISPATCHER ? deliverer_of(p) : NULL;
-	if (self)
-		jobs_set_dispatcher(self->jobs, fd);
-	else
+	if (!self) {
 		fd_close(fd);
+	} else if (self->started) {
+		jobs_set_dispatcher(self->jobs, fd);
+	} else {
+		fd_close(self->early_dispatcher);
+		self->early_dispatcher = fd;
+	}
 }
 
 static void deliverer_drain(struct role_process *p, uint64_t grace_usec)

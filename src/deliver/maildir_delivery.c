@@ -192,8 +192,11 @@ SUSPENDS static void deliver_in_batches(
 	struct delivery *d, const struct place *places, const char *hostname)
 {
 	struct maildir_batch *b = calloc(1, sizeof(*b));
-	int r = b ? jobs_mark_dot(d) : -ENOMEM;
+	bool any = false;
 	uint32_t i = 0;
+	for (uint32_t k = 0; k < d->job.n_rcpts; k++)
+		any = any || places[k].store;
+	int r = !b ? -ENOMEM : any ? jobs_mark_dot(d) : 0;
 	for (; r >= 0 && i < d->job.n_rcpts; i++) {
 		b->d = d;
 		b->hostname = hostname;

@@ -2,8 +2,8 @@
 #pragma once
 #include "deliver/delivery.h"
 
-struct maildir_store { /* folders handed over by the supervisor, borrowed */
-	const char *prefix;
+struct maildir_store { /* a folder handed over by the supervisor: "/var/mail" */
+	char *prefix;
 	int fd;
 };
 /* stores and hostname are only used before the first suspension. */

@@ -228,8 +228,10 @@ SUSPENDS static int copy_body(struct transaction *t, char *chunk, struct buf *ou
 	dot_encode_end(&encoder, out);
 	if (out->error)
 		return out->error;
-	/* All but the dot leaves first: the mark shall say as little too early as it can. */
-	r = stream_flush(t->c->stream);
+	/* Of a large message, all but the dot leaves first, so that the mark comes late; a small
+	 * one travels in one piece with its dot. */
+	if (t->d->job.size > BODY_CHUNK)
+		r = stream_flush(t->c->stream);
 	if (r >= 0)
 		r = jobs_mark_dot(t->d);
 	if (r >= 0) {

@@ -1,113 +1,12 @@
-/* The job runner and the deliverer role against a fake dispatcher. */
-#include "support.h"
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <unistd.h>
+/* The job runner against a fake dispatcher. */
+#include "dispatcher.h"
 
 #include "deliver/jobs.h"
-#include "ipc/frames.h"
-#include "net/channel.h"
 
-/* ---- a dispatcher that writes down what it hears ---- */
-
-struct dispatcher {
-	struct channel *channel;
-	struct buf heard; /* "outcome 1 0:delivered:250:2.0.0 " ... one a line */
-	unsigned closed;
-};
-
-static int heard_frame(void *arg, struct frame *f)
-{
-	struct dispatcher *d = arg;
-	struct wire w = wire_reader(f->payload);
-	if (f->type == FRAME_OUTCOME) {
-		struct arena *a = arena_new(1 << 20);
-		struct outcome o;
-		assert_int_equal(outcome_decode(f->payload, a, &o), 0);
-		char *text = outcome_text(&o);
-		buf_printf(&d->heard, "outcome %ju %s\n", (uintmax_t)o.job, text);
-		free(text);
-		arena_free(a);
-		return 0;
-	}
-	buf_str(&d->heard, f->type == FRAME_INFLIGHT  ? "inflight"
-			   : f->type == FRAME_JOB_DOT ? "dot"
-						      : "something else");
-	while (w.rest.len > 0 && !w.error)
-		buf_printf(&d->heard, " %ju", (uintmax_t)wire_get_u64(&w));
-	buf_str(&d->heard, "\n");
-	return 0;
-}
-
-static void heard_close(void *arg, int error)
-{
-	struct dispatcher *d = arg;
-	(void)error;
-	d->closed++;
-}
-
-static const struct channel_ops dispatcher_ops = {.on_frame = heard_frame, .on_close = heard_close};
-
-static int dispatcher_new(struct dispatcher *d)
-{
-	int pair[2];
-	assert_int_equal(
-		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
-	*d = (struct dispatcher){.heard = BUF_INIT(1 << 20)};
-	assert_int_equal(channel_new(pair[0], &dispatcher_ops, d, &d->channel), 0);
-	return pair[1];
-}
-
-static void dispatcher_free(struct dispatcher *d)
-{
-	channel_free(TAKE(d->channel));
-	buf_done(&d->heard);
-}
-
-static void tell_u64(struct dispatcher *d, enum frame_type type, uint64_t value)
-{
-	struct buf b = BUF_INIT(64);
-	wire_put_u64(&b, value);
-	assert_int_equal(channel_send(d->channel, (uint16_t)type, buf_span(&b), NULL, 0), 0);
-	buf_done(&b);
-}
-
-static void ask(struct dispatcher *d)
-{
-	assert_int_equal(channel_send(d->channel, FRAME_INFLIGHT_ASK, SPAN_NULL, NULL, 0), 0);
-}
-
-static void open_segment(struct dispatcher *d, struct span message, struct stored *layout)
-{
-	store_message(layout, message);
-	struct segment *segment = segments_get(&layout->segments, 7);
-	struct buf b = BUF_INIT(64);
-	wire_put_u64(&b, 7);
-	assert_int_equal(
-		channel_send(d->channel, FRAME_SEGMENT_OPEN, buf_span(&b), &segment->fd, 1), 0);
-	buf_done(&b);
-	segment_release(segment);
-}
-
-static void hand_out(struct dispatcher *d, const struct stored *s, uint64_t job)
+static void hand(struct dispatcher *d, const struct stored *s, uint64_t job)
 {
 	struct wanted_job w = {.job = job, .via = JOB_DISCARD, .rcpts = {"a@b.org"}};
-	struct buf b = BUF_INIT(65536);
-	encode_job(&w, s, &b);
-	assert_int_equal(channel_send(d->channel, FRAME_JOB, buf_span(&b), NULL, 0), 0);
-	buf_done(&b);
-}
-
-/* Waits until exactly this was heard, and forgets it. */
-static void expect_heard(struct dispatcher *d, const char *want)
-{
-	for (int i = 0; i < 300 && d->heard.len < strlen(want); i++)
-		(void)fiber_sleep(5 * USEC_PER_MSEC);
-	(void)fiber_sleep(20 * USEC_PER_MSEC);
-	if (!span_equal(buf_span(&d->heard), span_str(want)))
-		print_error("want %s\ngot %.*s\n", want, SPAN_FMT(buf_span(&d->heard)));
-	assert_true(span_equal(buf_span(&d->heard), span_str(want)));
-	buf_reset(&d->heard);
+	hand_out(d, s, &w);
 }
 
 /* ---- deliveries that do as they are told ---- */
@@ -160,34 +59,34 @@ static void outcomes(void *arg)
 	struct stored s;
 	work_new(&w, 10);
 	jobs_set_dispatcher(w.jobs, dispatcher_new(&first));
-	ask(&first);
+	ask_inflight(&first);
 	expect_heard(&first, "inflight\n");
 	open_segment(&first, MESSAGE, &s);
-	hand_out(&first, &s, 1);
+	hand(&first, &s, 1);
 	expect_heard(&first, "outcome 1 0:delivered:250:2.0.0 \n");
 	/* Twice the same job: run once, told again. */
-	hand_out(&first, &s, 1);
+	hand(&first, &s, 1);
 	expect_heard(&first, "outcome 1 0:delivered:250:2.0.0 \n");
 	assert_int_equal(w.begun, 1);
-	hand_out(&first, &s, 2);
+	hand(&first, &s, 2);
 	expect_heard(&first, "outcome 2 0:delivered:250:2.0.0 \n");
 	tell_u64(&first, FRAME_OUTCOME_KEPT, 1);
 	/* One runs, past its dot, while the dispatcher dies. */
 	w.hold = w.dot = true;
-	hand_out(&first, &s, 3);
+	hand(&first, &s, 3);
 	expect_heard(&first, "dot 3\n");
 	dispatcher_free(&first);
 	(void)fiber_sleep(20 * USEC_PER_MSEC);
 	jobs_set_dispatcher(w.jobs, dispatcher_new(&second));
 	(void)fiber_sleep(20 * USEC_PER_MSEC);
 	assert_int_equal(second.heard.len, 0); /* not before it asks */
-	ask(&second);
+	ask_inflight(&second);
 	expect_heard(&second, "outcome 2 0:delivered:250:2.0.0 \ninflight 3\ndot 3\n");
 	w.hold = false;
 	cond_broadcast(&w.go);
 	expect_heard(&second, "outcome 3 0:delivered:250:2.0.0 \n");
 	/* A new dispatcher opens its segments anew. */
-	hand_out(&second, &s, 4);
+	hand(&second, &s, 4);
 	expect_heard(&second, "outcome 4 0:deferred:0:4.3.0 \n");
 	store_done(&s);
 	dispatcher_free(&second);
@@ -211,9 +110,9 @@ static void cancels(void *arg)
 	w.hold = true;
 	jobs_set_dispatcher(w.jobs, dispatcher_new(&d));
 	open_segment(&d, MESSAGE, &s);
-	hand_out(&d, &s, 1);
-	hand_out(&d, &s, 2);
-	hand_out(&d, &s, 3);
+	hand(&d, &s, 1);
+	hand(&d, &s, 2);
+	hand(&d, &s, 3);
 	(void)fiber_sleep(20 * USEC_PER_MSEC);
 	assert_int_equal(w.begun, 1);
 	assert_int_equal(jobs_running(w.jobs), 1);
@@ -250,13 +149,13 @@ static void drains(void *arg)
 	w.hold = true;
 	jobs_set_dispatcher(w.jobs, dispatcher_new(&d));
 	open_segment(&d, MESSAGE, &s);
-	hand_out(&d, &s, 1);
-	hand_out(&d, &s, 2);
-	hand_out(&d, &s, 3);
+	hand(&d, &s, 1);
+	hand(&d, &s, 2);
+	hand(&d, &s, 3);
 	(void)fiber_sleep(20 * USEC_PER_MSEC);
 	jobs_drain(w.jobs, 100 * USEC_PER_MSEC);
 	/* What waits goes back at once, what comes too; what runs has its grace. */
-	hand_out(&d, &s, 4);
+	hand(&d, &s, 4);
 	expect_heard(&d, "outcome 3 0:not-tried:0:4.3.2 \noutcome 4 0:not-tried:0:4.3.2 \n");
 	assert_int_equal(jobs_running(w.jobs), 2);
 	expect_heard(&d, "outcome 1 0:deferred:0:4.3.2 \noutcome 2 0:deferred:0:4.3.2 \n");

@@ -43,7 +43,8 @@ static void scratch_close(struct scratch *s)
 static char *deliver(
 	struct scratch *s, struct wanted_job job, struct span message, struct buf *text)
 {
-	struct maildir_store stores[] = {{"/elsewhere", -1}, {s->prefix, s->fd}};
+	static char elsewhere[] = "/elsewhere";
+	struct maildir_store stores[] = {{elsewhere, -1}, {s->prefix, s->fd}};
 	struct stored stored;
 	struct delivery d;
 	job.via = JOB_MAILDIR;
