@@ -1,9 +1,8 @@
-/* Bodies were written moments ago as a rule, so the page cache has them: RWF_NOWAIT reads those
- * without leaving the fiber, and only cold octets cost a trip to the offload pool (a disk must
- * never stop the loop). A segment that ends before its range does is an error, never an end: a
- * truncated message must not get its final dot. */
+/* A disk must never stop the loop, so a fiber's reads go by the offload pool, a chunk at a time.
+ * (preadv2 with RWF_NOWAIT would spare the trip for octets in the page cache; the deliverer's
+ * system calls do not have it yet.) A segment that ends before its range does is an error, never
+ * an end: a truncated message must not get its final dot. */
 #include "deliver/body.h"
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "fiber/offload.h"
@@ -77,10 +76,7 @@ ssize_t body_read_fiber(struct body *b, char *into, size_t cap)
 	int r = next_piece(b, into, MIN(cap, BODY_CHUNK), &p);
 	if (r <= 0)
 		return r;
-	struct iovec iov = {.iov_base = p.into, .iov_len = p.len};
-	ssize_t n = preadv2(p.fd, &iov, 1, p.offset, RWF_NOWAIT);
-	if (n <= 0) /* cold, at the end, or a file system that does not know the flag */
-		n = offload_call(piece_read_on_pool, &p);
+	ssize_t n = offload_call(piece_read_on_pool, &p);
 	if (n > 0)
 		b->used += (uint32_t)n;
 	return n;

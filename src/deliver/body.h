@@ -13,5 +13,5 @@ void body_init(struct body *b, const struct delivery *d);
 /* Up to cap octets: their number, 0 at the end of the message, -EIO for a short or missing
  * segment, other negative errnos. Blocks: for a thread of the offload pool. */
 MUST_CHECK ssize_t body_read(struct body *b, char *into, size_t cap);
-/* The same for a fiber: at once when the kernel has the octets in memory, else by the pool. */
+/* The same for a fiber, by the offload pool. */
 SUSPENDS MUST_CHECK ssize_t body_read_fiber(struct body *b, char *into, size_t cap);

@@ -146,23 +146,22 @@ static void read_data(struct session *s)
 {
 	struct buf *data = &s->hop->data;
 	size_t from = data->len;
-	static const struct span end = SPAN_LIT("\r\n.\r\n");
 	for (;;) {
 		struct span in;
 		if (stream_peek(s->stream, &in) < 0) {
 			buf_str(data, "[end]");
 			return;
 		}
-		/* Octet by octet up to the end: what is behind it is the next command. */
-		for (size_t i = 0; i < in.len; i++) {
-			buf_char(data, in.ptr[i]);
-			size_t len = data->len - from;
-			if ((len == 3 && memcmp(data->ptr + from, ".\r\n", 3) == 0) ||
-				(len >= end.len && memcmp(data->ptr + data->len - end.len, end.ptr,
-							   end.len) == 0)) {
-				stream_consume(s->stream, i + 1);
-				return;
-			}
+		/* The end may begin in what came before; what is behind it is the next command. */
+		size_t had = data->len, search = had - from > 4 ? had - 4 : from;
+		buf_put(data, in);
+		bool lone = data->len - from >= 3 && memcmp(data->ptr + from, ".\r\n", 3) == 0;
+		const char *end = memmem(data->ptr + search, data->len - search, "\r\n.\r\n", 5);
+		if (lone || end) {
+			size_t len = lone ? from + 3 : (size_t)(end - data->ptr) + 5;
+			stream_consume(s->stream, len - had);
+			data->len = len;
+			return;
 		}
 		stream_consume(s->stream, in.len);
 	}
