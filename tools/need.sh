@@ -1,0 +1,57 @@
+#!/bin/sh
+# Installs the Debian packages that a target of the Makefile needs, and nothing when they are all
+# there, so that a second run asks no network. Usage: tools/need.sh GROUP...
+set -eu
+
+build='gcc libc6-dev meson ninja-build pkg-config libconfuse-dev libjansson-dev libssl-dev
+	libseccomp-dev libboost-context-dev libcmocka-dev'
+clang='clang libclang-rt-14-dev'
+lint='clang clang-format clang-tidy python3'
+clients='swaks libnet-ssleay-perl msmtp curl nodejs node-nodemailer postfix'
+tests="python3 python3-pytest procps util-linux $clients"
+memory='valgrind'
+
+wanted=
+for group in "$@"; do
+	case $group in
+	build) wanted="$wanted $build" ;;
+	clang) wanted="$wanted $clang" ;;
+	lint) wanted="$wanted $lint" ;;
+	test) wanted="$wanted $tests" ;;
+	valgrind) wanted="$wanted $memory" ;;
+	*) echo "need.sh: there is no group '$group'" >&2 && exit 64 ;;
+	esac
+done
+
+missing=
+for package in $wanted; do
+	state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
+	[ "$state" = installed ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+echo "installing:$missing"
+if [ "$(id -u)" = 0 ]; then
+	as_root=
+elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
+	as_root=sudo
+elif command -v sudo >/dev/null 2>&1 && [ -t 0 ]; then
+	as_root=sudo
+else
+	cat >&2 <<-END
+	These packages are missing, and neither root nor sudo is at hand to install them:
+	   $missing
+	Ask whoever runs this machine for:  apt-get install$missing
+	END
+	exit 1
+fi
+# A Postfix without configuration starts no service: the tests start one of their own.
+case " $missing " in
+*" postfix "*)
+	echo 'postfix postfix/main_mailer_type select No configuration' |
+		$as_root debconf-set-selections 2>/dev/null || true
+	;;
+esac
+$as_root apt-get update -q
+# shellcheck disable=SC2086 # words, on purpose
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing

@@ -1,0 +1,54 @@
+#!/bin/sh
+# Runs the named stages against the build folder $1, all of them even when one fails, and ends with
+# a summary of what passed. Usage: tools/test.sh BUILD STAGE...
+# Environment: CRASH_ROUNDS, SIM_SEEDS, PYTEST_ARGS.
+set -u
+build=$1
+shift
+cd "$(dirname "$0")/.." || exit 1
+results=$build/results
+mkdir -p "$results"
+failed=
+ran=
+
+# meson leaves one report for each kind of run.
+run_meson() { # NAME ARGUMENTS...
+	name=$1
+	shift
+	meson test -C "$build" --no-rebuild --print-errorlogs "$@"
+	status=$?
+	log=testlog
+	case " $* " in *' --wrap '*) log="testlog-valgrind" ;; esac
+	cp "$build/meson-logs/$log.junit.xml" "$results/$name.xml" 2>/dev/null || true
+	return $status
+}
+
+run_pytest() { # FOLDER
+	# Nothing to collect is no failure while a folder is still empty.
+	ls "tests/$1"/test_*.py >/dev/null 2>&1 || return 0
+	# shellcheck disable=SC2086 # words, on purpose
+	POSTRIDER="$PWD/$build/postrider" PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest \
+		-p no:cacheprovider -q -rfEs --durations=5 --junitxml="$results/$1.xml" \
+		${PYTEST_ARGS:-} "tests/$1"
+}
+
+for stage in "$@"; do
+	printf '\n==== %s\n' "$stage"
+	rm -f "$results/$stage.xml"
+	ran="$ran $results/$stage.xml"
+	case $stage in
+	unit) run_meson unit --no-suite sim ;;
+	sim) run_meson sim --suite sim ;;
+	valgrind)
+		run_meson valgrind --no-suite sim --timeout-multiplier 20 --wrap \
+			'valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite'
+		;;
+	smtp | interop | crash) run_pytest "$stage" ;;
+	*) echo "test.sh: there is no stage '$stage'" >&2 && exit 64 ;;
+	esac || failed="$failed $stage"
+done
+
+# shellcheck disable=SC2086 # words, on purpose
+/usr/bin/python3 tools/summary.py $ran || failed="$failed summary"
+[ -z "$failed" ] || echo "failed stages:$failed"
+[ -z "$failed" ]
