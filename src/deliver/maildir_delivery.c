@@ -227,7 +227,9 @@ void maildir_deliver(struct delivery *d, const struct maildir_store *stores, siz
 	struct span host_span = name.error ? SPAN_LIT("localhost") : buf_span(&name);
 	const char *host = arena_str(d->arena, host_span);
 	buf_done(&name);
+	uint64_t begun = loop_now_usec();
 	if (host && places)
 		deliver_in_batches(d, places, host);
+	d->outcome.transfer_usec = loop_now_usec() - begun;
 	close_stores(d, places);
 }

@@ -116,6 +116,8 @@ char *outcome_text(const struct outcome *o)
 	if (o->site_down)
 		buf_str(&b, "down ");
 	buf_char(&b, '\0');
+	if (!b.ptr)
+		abort();
 	return b.ptr;
 }
 
