@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -36,7 +37,8 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 
 static void scratch_close(struct scratch *s)
 {
-	close(s->fd);
+	if (s->fd >= 0)
+		close(s->fd);
 	assert_int_equal(nftw(s->prefix, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
 
@@ -315,6 +317,40 @@ static void maildir_deliver__trouble_is_deferred(void **state)
 	run_on_loop(trouble, NULL);
 }
 
+static void full_disk(void *arg)
+{
+	bool *mounted = arg;
+	struct scratch s;
+	struct buf message = BUF_INIT(1 << 20);
+	scratch_open(&s);
+	*mounted = mount("none", s.prefix, "tmpfs", 0, "size=128k") == 0;
+	if (*mounted) {
+		close(s.fd);
+		s.fd = open(s.prefix, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		for (unsigned i = 0; i < 40000; i++)
+			buf_str(&message, "line\r\n");
+		struct wanted_job job = {.rcpts = {"bob@b.org"}};
+		expect(&s, job, buf_span(&message), "0:deferred:0:4.3.1 ");
+		/* Nothing of it stays: a small one fits. */
+		assert_int_equal(files_in(&s, "b.org/bob/tmp", NULL, 0), 0);
+		expect(&s, job, SPAN_LIT("A: b\r\n\r\n"), "0:delivered:0:2.1.5 ");
+		close(s.fd);
+		s.fd = -1;
+		assert_int_equal(umount2(s.prefix, MNT_DETACH), 0);
+	}
+	buf_done(&message);
+	scratch_close(&s);
+}
+
+static void maildir_deliver__full_disk(void **state)
+{
+	(void)state;
+	bool mounted;
+	run_on_loop(full_disk, &mounted);
+	if (!mounted)
+		skip(); /* no right to mount a small file system */
+}
+
 /* 20 MiB with CRLF, bare CR and bare LF falling on every offset of the chunks' borders. */
 static void large(void *arg)
 {
@@ -410,6 +446,7 @@ int main(void)
 		cmocka_unit_test(maildir_deliver__leftover_is_replaced),
 		cmocka_unit_test(maildir_deliver__loop),
 		cmocka_unit_test(maildir_deliver__trouble_is_deferred),
+		cmocka_unit_test(maildir_deliver__full_disk),
 		cmocka_unit_test(maildir_deliver__line_ends_over_borders),
 		cmocka_unit_test(maildir_deliver__many_recipients_short_segment),
 	};
