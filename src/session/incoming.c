@@ -21,16 +21,28 @@ struct incoming {
 	struct record_ref commit;
 	uint64_t id;
 	bool committing, done, abandoned;
+	bool overtaken; /* given up so that a segment can go: it keeps none any more */
 	int result;
 	struct cond cond;
 };
 
 bool lease_segment_in_use(const struct lease *l, uint64_t sequence)
 {
-	list_foreach (it, &l->drafts)
-		if (draft_uses(CONTAINER_OF(it, struct incoming, node)->draft, sequence))
+	list_foreach (it, &l->drafts) {
+		const struct incoming *in = CONTAINER_OF(it, struct incoming, node);
+		if (!in->overtaken && draft_uses(in->draft, sequence))
 			return true;
+	}
 	return false;
+}
+
+void lease_overtake(struct lease *l, uint64_t sequence)
+{
+	list_foreach (it, &l->drafts) {
+		struct incoming *in = CONTAINER_OF(it, struct incoming, node);
+		if (!in->committing && draft_uses(in->draft, sequence))
+			in->overtaken = true;
+	}
 }
 
 /* A chunk in a segment whose sync failed may be lost: such a message is never promised. */
@@ -110,6 +122,8 @@ struct buf *incoming_buffer(struct incoming *in)
 
 int incoming_flush(struct incoming *in)
 {
+	if (in->overtaken)
+		return -ETIME;
 	if (in->lease->ended)
 		return -ESTALE;
 	if (draft_buffer(in->draft)->len >= SPOOL_CHUNK) {
@@ -171,6 +185,8 @@ int incoming_commit(struct incoming *in, struct message *m)
 		in->lease, draft_buffer(in->draft)->len + COMMIT_ROOM, now + ROOM_WAIT_USEC);
 	if (r < 0)
 		return r;
+	if (in->overtaken)
+		return -ETIME;
 	if (lost_octets(in))
 		return -EIO;
 	in->ticket.done = incoming_done;

@@ -111,10 +111,24 @@ static const struct writer_ops lease_writer_ops = {
 	.want_flush = lease_want_flush,
 };
 
-void lease_report_segments(struct lease *l)
+/* Ended and kept by drafts only; the oldest such segment comes out. */
+static unsigned pinned_segments(const struct lease *l, uint64_t *ret_oldest)
 {
-	if (l->ended)
-		return; /* all at once, by the reaper */
+	unsigned n = 0;
+
+	*ret_oldest = UINT64_MAX;
+	list_foreach (it, &l->segments) {
+		const struct leased_segment *s = CONTAINER_OF(it, struct leased_segment, node);
+		if (s->state == LEASED_OPEN)
+			continue;
+		n++;
+		*ret_oldest = MIN(*ret_oldest, s->sequence);
+	}
+	return n;
+}
+
+static void report_unused(struct lease *l)
+{
 	list_foreach_safe (it, tmp, &l->segments) {
 		struct leased_segment *s = CONTAINER_OF(it, struct leased_segment, node);
 		if (s->state == LEASED_OPEN || lease_segment_in_use(l, s->sequence))
@@ -123,6 +137,19 @@ void lease_report_segments(struct lease *l)
 		list_remove(&s->node);
 		free(s);
 	}
+}
+
+void lease_report_segments(struct lease *l)
+{
+	uint64_t oldest;
+
+	if (l->ended)
+		return; /* all at once, by the reaper */
+	report_unused(l);
+	if (pinned_segments(l, &oldest) <= SEGMENTS_PINNED_MAX)
+		return;
+	lease_overtake(l, oldest);
+	report_unused(l);
 }
 
 /* ---- leases ---- */

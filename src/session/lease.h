@@ -48,3 +48,5 @@ void intake_count(struct intake *i);
 void lease_changed(struct lease *l);
 /* incoming.c: does a living draft of the lease need this segment to stay? */
 bool lease_segment_in_use(const struct lease *l, uint64_t sequence);
+/* incoming.c: gives up the drafts that have octets in it, but those being committed. */
+void lease_overtake(struct lease *l, uint64_t sequence);

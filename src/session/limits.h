@@ -39,5 +39,9 @@
 /* Notices kept while there is no dispatcher; it finds the rest in the segments anyway. */
 #define NOTICES_HELD_MAX (64u * 1024u)
 
+/* Full segments that drafts under way may keep from being recycled; beyond it the drafts that hold
+ * up the oldest one are given up (slow senders must not fill the disk with other people's mail). */
+#define SEGMENTS_PINNED_MAX 16u
+
 /* Octets of a peer's line or name that a log line shows. */
 #define LOG_PEER_OCTETS 256u
