@@ -22,6 +22,7 @@ struct disk_ops {
 	 */
 	int (*adopt)(void *disk, int fd, struct disk_file **ret_file);
 	int (*fd)(struct disk_file *f); /* to hand to another process, or -1 (simulator) */
+	/* Also while an operation runs on it, which then still ends. */
 	void (*close)(struct disk_file *f);
 	int (*size)(struct disk_file *f, uint64_t *ret_octets);
 	/* All or an error; into the page cache. */
@@ -31,12 +32,15 @@ struct disk_ops {
 	/* fdatasync. A failed sync is never retried as if it had worked: the segment is retired. */
 	void (*sync)(struct disk_file *f, struct disk_op *op);
 	/* Makes the file exactly `octets` long, all zero: allocated at once (fast == true) or
-	 * written with zeros and synced, the folder too, in the background. */
+	 * written with zeros, in the background. In both cases file and folder are synced, so that
+	 * the entry is durable when done says 0. */
 	void (*prepare)(struct disk_file *f, uint64_t octets, bool fast, struct disk_op *op);
 	int (*unlink)(void *disk, const char *name);
 	int (*sync_folder)(void *disk);
 	int (*list)(void *disk, void (*each)(void *arg, const char *name), void *arg);
 	int (*free_octets)(void *disk, uint64_t *ret_octets);
+	/* A write-only fd for another process; NULL where there are no other processes. */
+	int (*open_write_fd)(void *disk, const char *name, int *ret_fd);
 };
 
 struct seam {
@@ -46,7 +50,8 @@ struct seam {
 	uint64_t (*monotonic_usec)(void *clock_arg);
 	uint64_t (*wall_usec)(void *clock_arg);
 	void (*random)(void *clock_arg, void *ptr, size_t len);
-	/* Changes whenever unsynced writes may have been lost (the kernel's boot id). */
+	/* Changes whenever unsynced writes may have been lost (the kernel's boot id, which the
+	 * supervisor hands down as POSTRIDER_BOOT_ID). All zero: unknown. */
 	uint8_t boot_id[16];
 };
 

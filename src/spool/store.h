@@ -27,18 +27,20 @@ struct store_segment {
 };
 struct store;
 struct store_ops {
-	/* A segment for the slot is ready (store_want). f: a description of its own for the writer
-	 * in this process, or NULL with fd for another process (write-only; borrowed during the
-	 * call). */
+	/* A segment for the slot is ready (store_want), never from inside store_want. Its head is
+	 * durable. A writer in this process opens a file of its own by seam->ops->open(s->name);
+	 * for another process store_open_for_write makes a write-only fd. s->file stays the
+	 * store's. */
 	void (*ready)(void *arg, uint16_t slot, struct store_segment *s);
-	/* seq is about to be forgotten: readers must let go of their fds. */
+	/* seq is forgotten: its new head is durable, its octets will be overwritten soon. Readers
+	 * must let go of their fds; only now may the ledger drop what it says of its messages. */
 	void (*forgotten)(void *arg, uint64_t sequence);
 	void (*disk_state)(void *arg, bool low, uint64_t free_octets);
 	void (*error)(void *arg, const char *name, int error); /* a file was set aside */
 };
 struct store_limits {
 	uint64_t segment_size,
-		reserve; /* config spool{}; reserve 0: max(2 segments, 1% ) capped at 256 MiB */
+		reserve; /* config spool{}; reserve 0: 2 % of the disk, 4 MiB to 256 MiB */
 };
 /* Opens every segment file in the folder and reads heads; nothing is recycled until
  * store_recovered. Files with a foreign or newer head are left alone and reported. */
@@ -49,18 +51,22 @@ void store_free(struct store *s);
 void store_recovered(struct store *s);
 /* Segments of a slot (SLOT_LEDGER too) in sequence order; iterate with NULL first. */
 struct store_segment *store_next(struct store *s, uint16_t slot, struct store_segment *after);
-struct store_segment *store_find(struct store *s, uint64_t sequence);
-/* All slots that have segments: cursor as in map_next; 0 when done. */
+struct store_segment *store_find(struct store *s, uint64_t sequence); /* NULL: not (any more) */
+/* All slots known: cursor starts at 0; false when done. */
 bool store_next_slot(struct store *s, uint32_t *cursor, uint16_t *ret_slot);
+/* A restarted dispatcher: a living writer still has this segment (open, spare, or kept by a draft).
+ * Between store_open and store_recovered; ends with store_release. */
+void store_claim(struct store *s, uint64_t sequence);
 /* Asks for a segment for the slot; ops->ready follows (perhaps later, perhaps only when the disk
- * has room again). */
+ * has room again). Asking again before that is the same wish. */
 void store_want(struct store *s, uint16_t slot);
 /* The writer of this segment has ended with it (sealed, retired, or its process died). */
 void store_release(struct store *s, uint64_t sequence);
+/* One reference a live message and segment; the segment is one that store_find knows. */
 void store_ref(struct store *s, uint64_t sequence);
 void store_unref(struct store *s, uint64_t sequence); /* recycles in the background when dead */
 bool store_disk_is_low(const struct store *s);
 void store_check_disk(struct store *s); /* call every second; also retries wants */
-/* A file of its own for a writer in this process, or an fd for another one. */
+/* A write-only fd for a writer in another process, the caller's to close. -ENOENT, -EOPNOTSUPP. */
 MUST_CHECK int store_open_for_write(struct store *s, uint64_t sequence, int *ret_fd);
 uint64_t store_count(const struct store *s);
