@@ -90,9 +90,8 @@ static void drain_step(struct receiver *r)
 		r->quiet_deadline = now + QUIET_WAIT_MAX;
 	}
 	intake_close(r->server.intake);
-	if (intake_is_quiet(r->server.intake) || now >= r->quiet_deadline)
-		role_finished(r->process);
-	else if (loop_timer_set(&r->quiet, now + QUIET_POLL) < 0)
+	bool over = intake_is_quiet(r->server.intake) || now >= r->quiet_deadline;
+	if (over || loop_timer_set(&r->quiet, now + QUIET_POLL) < 0)
 		role_finished(r->process);
 }
 
