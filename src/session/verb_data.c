@@ -7,7 +7,7 @@
 #include "base/ident.h"
 #include "base/stats.h"
 #include "checks/content.h"
-#include "session/body.h"
+#include "session/arrival.h"
 #include "session/events.h"
 #include "session/received.h"
 #include "session/refusal.h"
@@ -24,14 +24,14 @@ static struct verdict check_state(const struct session *s)
 	return VERDICT(250, "2.0.0", "Ok");
 }
 
-static struct verdict check_body(const struct session *s, const struct body *b)
+static struct verdict check_arrival(const struct session *s, const struct arrival *a)
 {
-	if (!verdict_is_ok(b->verdict))
-		return b->verdict;
+	if (!verdict_is_ok(a->verdict))
+		return a->verdict;
 	return check_content(&(struct content_ask){
-		.bare_newline = b->dot.bare_newline,
+		.bare_newline = a->dot.bare_newline,
 		.tolerate_bare = s->bare_tolerated,
-		.received = b->header.received,
+		.received = a->header.received,
 		.hops = s->config->limits.hops,
 	});
 }
@@ -55,7 +55,7 @@ static int prepend_received(struct session *s, struct incoming *in, struct span 
 	return s->text.error < 0 ? s->text.error : incoming_prepend(in, buf_span(&s->text));
 }
 
-static SUSPENDS int commit(struct session *s, struct body *b)
+static SUSPENDS int commit(struct session *s, struct arrival *a)
 {
 	const struct transaction *t = &s->tx;
 	uint64_t data_end = loop_now_usec();
@@ -63,10 +63,10 @@ static SUSPENDS int commit(struct session *s, struct body *b)
 
 	session_client_text(s, &client);
 	struct message m = {
-		.id = incoming_id(b->in),
+		.id = incoming_id(a->in),
 		.arrival_wall_usec = loop_wall_usec(),
 		.body = MAX(
-			(uint64_t)t->body, (uint64_t)(b->dot.has_8bit ? BODY_8BITMIME : BODY_7BIT)),
+			(uint64_t)t->body, (uint64_t)(a->dot.has_8bit ? BODY_8BITMIME : BODY_7BIT)),
 		.uid = s->origin.uid,
 		.relay = t->relayed,
 		.reverse_path = t->reverse_path,
@@ -77,9 +77,9 @@ static SUSPENDS int commit(struct session *s, struct body *b)
 		.rcpts = t->rcpts,
 		.n_rcpts = t->n_rcpts,
 	};
-	int r = client.error < 0 ? client.error : prepend_received(s, b->in, m.client);
+	int r = client.error < 0 ? client.error : prepend_received(s, a->in, m.client);
 	if (r == 0)
-		r = incoming_commit(b->in, &m);
+		r = incoming_commit(a->in, &m);
 	if (r == 0) {
 		s->accepted++;
 		STATS_ADD(messages_accepted_total, 1);
@@ -91,12 +91,12 @@ static SUSPENDS int commit(struct session *s, struct body *b)
 	return r;
 }
 
-static SUSPENDS struct verdict finish(struct session *s, struct body *b, uint64_t id)
+static SUSPENDS struct verdict finish(struct session *s, struct arrival *a, uint64_t id)
 {
-	struct verdict v = check_body(s, b);
+	struct verdict v = check_arrival(s, a);
 
 	if (verdict_is_ok(v)) {
-		int r = commit(s, b);
+		int r = commit(s, a);
 		if (r == 0)
 			return reply_text(s, 250, "2.0.0", "Accepted as %s", ident_format(id).s);
 		v = refusal_of(r);
@@ -104,12 +104,12 @@ static SUSPENDS struct verdict finish(struct session *s, struct body *b, uint64_
 			session_end(s, "drain");
 	}
 	STATS_ADD(messages_refused_total, 1);
-	event_message_refused(s, id, b->octets, v);
+	event_message_refused(s, id, a->octets, v);
 	return v;
 }
 
 /* The session ends in the middle of the data. */
-static struct verdict broken_off(struct session *s, const struct body *b, uint64_t id, int error)
+static struct verdict broken_off(struct session *s, const struct arrival *a, uint64_t id, int error)
 {
 	struct verdict v = VERDICT_NONE;
 	const char *reason = "closed";
@@ -123,7 +123,7 @@ static struct verdict broken_off(struct session *s, const struct body *b, uint64
 		reason = "drain";
 	}
 	session_end(s, reason);
-	event_message_refused(s, id, b->octets,
+	event_message_refused(s, id, a->octets,
 		v.code ? v : VERDICT(0, "", "The client left before the end of data"));
 	return v;
 }
@@ -131,7 +131,7 @@ static struct verdict broken_off(struct session *s, const struct body *b, uint64
 struct verdict verb_data(struct session *s, const struct command *c)
 {
 	struct incoming *in = NULL;
-	struct body body;
+	struct arrival arrival;
 	(void)c;
 
 	struct verdict v = check_state(s);
@@ -144,12 +144,12 @@ struct verdict verb_data(struct session *s, const struct command *c)
 		return v;
 	}
 	uint64_t id = incoming_id(in);
-	body_init(&body, s, in);
+	arrival_init(&arrival, s, in);
 	r = reply_send(s, VERDICT(354, "", "End data with <CR><LF>.<CR><LF>"));
 	if (r >= 0)
-		r = body_receive(&body, s);
-	v = r >= 0 ? finish(s, &body, id) : broken_off(s, &body, id, r);
-	body_done(&body);
+		r = arrival_receive(&arrival, s);
+	v = r >= 0 ? finish(s, &arrival, id) : broken_off(s, &arrival, id, r);
+	arrival_done(&arrival);
 	transaction_reset(&s->tx);
 	return v;
 }

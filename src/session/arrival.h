@@ -5,7 +5,7 @@
 #include "session/incoming.h"
 #include "session/state.h"
 
-struct body {
+struct arrival {
 	struct incoming *in;	/* NULL: discarded, what comes is only counted */
 	struct verdict verdict; /* 250, or why the message is refused */
 	uint64_t octets;	/* decoded */
@@ -15,8 +15,8 @@ struct body {
 	struct buf scratch; /* of what is discarded */
 };
 /* Takes over in. */
-void body_init(struct body *b, struct session *s, struct incoming *in);
-void body_done(struct body *b);
-/* 0: the end of the data was seen, b->verdict tells. Negative: the session cannot go on
+void arrival_init(struct arrival *a, struct session *s, struct incoming *in);
+void arrival_done(struct arrival *a);
+/* 0: the end of the data was seen, a->verdict tells. Negative: the session cannot go on
  * (-ETIMEDOUT, -ECANCELED, the peer is gone); -ETIME: too slow. */
-SUSPENDS MUST_CHECK int body_receive(struct body *b, struct session *s);
+SUSPENDS MUST_CHECK int arrival_receive(struct arrival *a, struct session *s);
