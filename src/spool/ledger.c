@@ -31,10 +31,14 @@ struct ledger {
 	size_t n_held, cap_held;
 	uint64_t octets_old, octets; /* before and since the last checkpoint_begin */
 	uint64_t checkpoint_first;   /* the segment that its first record is in; 0: none yet */
-	struct writer_ticket end;
+	struct {
+		struct writer_ticket ticket;
+		uint64_t first, octets; /* what is let go: before this segment, that much */
+		bool running, failed;
+	} end;	     /* of the last checkpoint */
 	bool active; /* something is to be written: segments may be asked for */
 	bool wanted;
-	bool in_checkpoint, ending, failed;
+	bool in_checkpoint, failed;
 };
 
 /* ---- references ---- */
@@ -92,7 +96,7 @@ static void on_retired(void *arg, uint64_t sequence, int error)
 	struct ledger *l = arg;
 
 	(void)error;
-	l->failed = true;
+	l->failed = l->end.failed = true;
 	store_release(l->store, sequence);
 }
 
@@ -183,6 +187,8 @@ static int write_some(struct ledger *l)
 		return r;
 	if (l->in_checkpoint && l->checkpoint_first == 0)
 		l->checkpoint_first = ref.segment;
+	if (l->end.running && l->end.first == 0)
+		l->end.first = ref.segment; /* all of it was still waiting in the batch */
 	l->octets += record_span(len);
 	buf_consume(&l->batch, len);
 	return 0;
@@ -268,8 +274,6 @@ uint64_t ledger_octets(const struct ledger *l)
 int ledger_checkpoint_begin(struct ledger *l)
 {
 	activate(l);
-	if (l->ending)
-		return -EBUSY;
 	int r = ledger_write(l);
 	if (r < 0)
 		return r;
@@ -284,24 +288,32 @@ int ledger_checkpoint_begin(struct ledger *l)
 
 static void end_done(struct writer_ticket *t, int result)
 {
-	struct ledger *l = CONTAINER_OF(t, struct ledger, end);
+	struct ledger *l = CONTAINER_OF(t, struct ledger, end.ticket);
 
-	l->ending = l->in_checkpoint = false;
+	l->end.running = false;
 	if (result == -ECANCELED)
-		return; /* freed */
-	if (result < 0 || l->failed || l->checkpoint_first == 0)
-		return;
-	let_go_before(l, l->checkpoint_first);
-	l->octets_old = 0;
+		return; /* the ledger is being freed */
+	if (result < 0 || l->end.failed || l->end.first == 0)
+		l->octets_old += l->end.octets; /* kept until the next checkpoint */
+	else
+		let_go_before(l, l->end.first);
 }
 
 void ledger_checkpoint_end(struct ledger *l)
 {
-	if (!l->in_checkpoint || l->ending)
+	bool was = l->in_checkpoint;
+
+	l->in_checkpoint = false;
+	/* Not whole, or the one before is still on its way: nothing is let go this time. */
+	if (!was || l->end.running || l->failed)
 		return;
-	l->ending = true;
-	l->end.done = end_done;
-	ledger_sync(l, &l->end);
+	l->end.ticket.done = end_done;
+	l->end.first = l->checkpoint_first;
+	l->end.octets = l->octets_old;
+	l->end.running = true;
+	l->end.failed = false;
+	l->octets_old = 0;
+	ledger_sync(l, &l->end.ticket);
 }
 
 /* ---- replay ---- */

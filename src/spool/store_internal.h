@@ -23,6 +23,7 @@ struct segment {
 	struct slot *slot;
 	struct disk_op op;
 	enum supply_step step;
+	bool given;		       /* in this life of the store */
 	struct segment_head next_head; /* STEP_HEAD */
 	struct list dead;	       /* in store.dead: waits to be recycled */
 };

@@ -50,10 +50,11 @@ static bool room_for(const struct store *s, const struct slot *slot, bool wanted
 	return room >= need;
 }
 
+/* Those of an earlier life may be open too (store_claim), but perhaps to nobody. */
 static bool has_open(const struct slot *slot)
 {
 	list_foreach (n, &slot->segments)
-		if (segment_of(n)->pub.state == SEGMENT_OPEN)
+		if (segment_of(n)->given && segment_of(n)->pub.state == SEGMENT_OPEN)
 			return true;
 	return false;
 }
@@ -321,6 +322,7 @@ static void give(struct store *s, struct slot *slot, struct segment *g)
 	}
 	list_remove(&g->pub.node);
 	g->pub.state = SEGMENT_OPEN;
+	g->given = true;
 	g->pub.known_end = SEGMENT_HEAD;
 	list_push_back(&slot->segments, &g->pub.node);
 	slot->want = false;
