@@ -20,7 +20,7 @@ void queue_checkpoint_begin(
 	q->checkpoint.active = true;
 	q->checkpoint.tainted = false;
 	q->checkpoint.next_id = 0;
-	q->checkpoint.end_ticket = 0;
+	q->checkpoint.end_ticket = q->checkpoint.barrier = 0;
 	queue_entry(q, &(struct entry){.type = ENTRY_BEGIN, .job = q->next_job});
 	for (size_t i = 0; i < n_segments; i++)
 		queue_entry(q, &(struct entry){.type = ENTRY_SEGMENT,
@@ -56,6 +56,26 @@ static void write_mail(struct queue *q, const struct mail *m)
 	}
 }
 
+/* END speaks for everything since BEGIN, so that must be durable before it: a power failure could
+ * keep END and lose entries before it. */
+static bool checkpoint_end(struct queue *q)
+{
+	if (!q->checkpoint.barrier) {
+		q->checkpoint.barrier = ++q->ticket;
+		q->ops.ledger_sync(q->arg, q->checkpoint.barrier);
+	}
+	if (q->durable < q->checkpoint.barrier && !q->checkpoint.tainted)
+		return false;
+	q->checkpoint.active = false;
+	if (q->checkpoint.tainted)
+		return true; /* without an END it counts for nothing; another is wanted */
+	queue_entry(q, &(struct entry){.type = ENTRY_END});
+	if (q->broken)
+		q->checkpoint.end_ticket = q->ticket + 1;
+	q->want_sync = true;
+	return true;
+}
+
 bool queue_checkpoint_slice(struct queue *q, unsigned max)
 {
 	struct mail *m;
@@ -69,10 +89,5 @@ bool queue_checkpoint_slice(struct queue *q, unsigned max)
 		if (!(m->flags & MAIL_DONE))
 			write_mail(q, m);
 	}
-	queue_entry(q, &(struct entry){.type = ENTRY_END});
-	q->checkpoint.active = false;
-	if (q->broken && !q->checkpoint.tainted)
-		q->checkpoint.end_ticket = q->ticket + 1;
-	q->want_sync = true;
-	return false;
+	return !checkpoint_end(q);
 }

@@ -27,12 +27,13 @@ static void rcpt_retry(struct step *t, struct rcpt *r)
 {
 	if (r->state == RCPT_DEFERRED) {
 		gate(t, r);
-	} else if (r->state == RCPT_ROUTED && r->hop->site->down) {
+	} else if (r->state == RCPT_ROUTED) {
 		/* Ready until queue_dissolve: back to the head of its line. */
-		queue_site_try(t->q, r->hop->site);
-		t->m->flags |= MAIL_FRONT;
+		if (r->hop->site->down)
+			queue_site_try(t->q, r->hop->site);
+		t->m->flags |= t->request->all ? 0 : MAIL_FRONT;
 		t->acted = true;
-	} else if (r->state == RCPT_FAILED && r->due != USEC_INFINITY) {
+	} else if (r->state == RCPT_FAILED && r->due < QUEUE_REPORT_OWED) {
 		r->due = t->q->now;
 		t->acted = true;
 	}

@@ -39,6 +39,7 @@ static void rcpt_status(struct queue *q, struct mail *m, struct rcpt *r, enum lo
 			continue;
 		rcpt_say(r, failures[i].code, span_str(failures[i].enhanced),
 			span_str(failures[i].text));
+		r->flags |= RF_EXPANDED; /* as far as it goes: twice the same is told once */
 		queue_rcpt_fail(q, m, r);
 		return;
 	}
@@ -96,6 +97,17 @@ static void add_children(
 	struct rcpt *r = &m->rcpts[origin];
 	r->flags |= RF_EXPANDED | RF_DIRTY;
 	queue_rcpt_set(q, m, r, RCPT_MERGED);
+	r->event = a->n_children; /* recovery counts them */
+}
+
+static void rcpt_replace(struct queue *q, struct mail *m, struct rcpt *r, struct span address)
+{
+	if (span_equal(address, rcpt_address(r)))
+		return;
+	queue_say(q, "expanded", m, r, NULL, SPAN_LIT("children=1"));
+	queue_rcpt_address(r, address);
+	if (r->flags & RF_SUSPECT)
+		queue_say(q, "possible-duplicate", m, r, NULL, SPAN_NULL);
 }
 
 static void rcpt_expanded(
@@ -108,9 +120,7 @@ static void rcpt_expanded(
 		queue_rcpt_drop(q, m, r, SPAN_LIT("expands to nobody"));
 	} else if (a->n_children == 1) {
 		r->flags |= RF_EXPANDED;
-		if (!span_equal(a->children[0].address, rcpt_address(r)))
-			queue_say(q, "expanded", m, r, NULL, SPAN_LIT("children=1"));
-		queue_rcpt_address(r, a->children[0].address);
+		rcpt_replace(q, m, r, a->children[0].address);
 		rcpt_hop_answer(q, m, r, &a->children[0].hop);
 	} else if (a->n_children > QUEUE_RCPTS_MAX - m->n_rcpts) {
 		rcpt_status(q, m, r, LOOKUP_TOO_MANY);

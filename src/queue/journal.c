@@ -40,18 +40,17 @@ static void entry_flush(struct queue *q, enum entry_type type)
 	buf_reset(&q->entry);
 }
 
-/* An entry that grows too long is cut. The parts of an OUTCOME but the last are STATE entries:
- * were it cut by a crash, the job would still count as open, and its recipients be named. */
+/* An entry that grows too long is cut. The parts of an OUTCOME but the last are HANDED entries (of
+ * the same shape): were it cut by a crash, the job would still count as open, and its recipients be
+ * named. */
 static void entry_cut(struct queue *q)
 {
-	struct entry part = q->entry_head;
+	enum entry_type type = q->entry_head.type;
 
 	if (q->entry.len < QUEUE_ENTRY_OCTETS)
 		return;
-	entry_flush(q, part.type == ENTRY_OUTCOME ? ENTRY_STATE : part.type);
-	if (part.type == ENTRY_OUTCOME)
-		part.type = ENTRY_STATE;
-	entry_put(&q->entry, &part);
+	entry_flush(q, type == ENTRY_OUTCOME ? ENTRY_HANDED : type);
+	entry_put(&q->entry, &q->entry_head);
 }
 
 static enum entry_rcpt_state entry_state(const struct rcpt *r)
@@ -88,7 +87,7 @@ void queue_entry_rcpt(struct queue *q, const struct mail *m, const struct rcpt *
 			    (r->flags & RF_DROP ? ENTRY_DROP : 0));
 	if (r->flags & RF_OWN)
 		e.address = rcpt_address(r);
-	if (e.state == ENTRY_FAILED)
+	if (e.state == ENTRY_FAILED || e.state == ENTRY_MERGED)
 		e.event = r->event;
 	if (r->state == RCPT_DEFERRED && !(r->flags & RF_GATED))
 		e.due_wall_usec = queue_to_wall(q, r->due);
@@ -158,7 +157,7 @@ static void effect_report(struct queue *q, uint64_t id, uint32_t event)
 	}
 	/* Recovered: all that it owes, by its timer. */
 	for (uint32_t i = 0; m && i < m->n_rcpts; i++) {
-		if (m->rcpts[i].state != RCPT_FAILED)
+		if (m->rcpts[i].state != RCPT_FAILED || m->rcpts[i].due != QUEUE_REPORT_OWED)
 			continue;
 		m->rcpts[i].due = q->now;
 		queue_mail_due(q, m, q->now);
@@ -193,6 +192,7 @@ void queue_ledger_durable(struct queue *q, uint64_t ticket, int result)
 		q->checkpoint.end_ticket = 0;
 		return;
 	}
+	q->durable = MAX(q->durable, ticket);
 	if (q->broken) {
 		if (!q->checkpoint.end_ticket || ticket < q->checkpoint.end_ticket)
 			return;

@@ -105,13 +105,13 @@ void queue_ledger_durable(struct queue *q, uint64_t ticket, int result);
 /* Forms jobs and fires due timers; call at the end of every turn that had events, and at the time
  * queue_next_due says (USEC_INFINITY: none). max_jobs: back-pressure of the owner. */
 void queue_run(struct queue *q, unsigned max_jobs);
+uint64_t queue_next_due(const struct queue *q);
 /* A new directory process: every question that is out is put again at once. */
 void queue_directory_restarted(struct queue *q);
 /* Routes have changed (reload): what is ready asks for its next hop anew. */
 void queue_reroute(struct queue *q);
 /* The segment is recycled: no COMMITTED notice will name it again. */
 void queue_segment_gone(struct queue *q, uint64_t sequence);
-uint64_t queue_next_due(const struct queue *q);
 
 /* ---- operator ---- */
 /* Rows: each(arg, row); row is valid during the call. Starts at *cursor (0), at most `max` rows a
@@ -126,7 +126,9 @@ struct queue_counts {
 };
 struct queue_counts queue_counts(const struct queue *q);
 /* Checkpoint: writes the live state as entries through ops->ledger, in slices of about `max`
- * messages; false when all is written. segments: live spool segments to describe. */
+ * messages, one a turn (the last one waits for a sync: do not loop); false when it is over. It is
+ * whole when everything up to then is durable, unless queue_checkpoint_wanted says otherwise: only
+ * then may older ledger segments go. segments: live spool segments to describe. */
 struct queue_segment_state {
 	/* Every COMMIT below known_end has been given to the queue (replay or queue_committed). */
 	uint64_t sequence, known_end;

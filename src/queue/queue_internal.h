@@ -5,13 +5,15 @@
 #include "queue/site.h"
 #include "queue/table.h"
 
-#define QUEUE_RCPTS_MAX	   100000u /* recipients of one message, children of aliases included */
-#define QUEUE_JOB_RCPTS	   1000u
-#define QUEUE_JOB_OCTETS   (2u << 20) /* of addresses in a job; the packet has room for 3 MiB */
-#define QUEUE_ASKS	   512u	      /* questions to the directory at once */
-#define QUEUE_ASK_USEC	   (30 * USEC_PER_SEC)
-#define QUEUE_REPORT_USEC  (60 * USEC_PER_SEC) /* a report that could not be written: again */
-#define QUEUE_CRASHES	   3u		       /* deliverers lost with a message: then it is held */
+#define QUEUE_RCPTS_MAX	  100000u /* recipients of one message, children of aliases included */
+#define QUEUE_JOB_RCPTS	  1000u
+#define QUEUE_JOB_OCTETS  (2u << 20) /* of addresses in a job; the packet has room for 3 MiB */
+#define QUEUE_ASKS	  512u	     /* questions to the directory at once */
+#define QUEUE_ASK_USEC	  (30 * USEC_PER_SEC)
+#define QUEUE_REPORT_USEC (60 * USEC_PER_SEC) /* a report that could not be written: again */
+/* Due time of a failed recipient whose report waits for the recovered ledger to be durable. */
+#define QUEUE_REPORT_OWED  (USEC_INFINITY - 1)
+#define QUEUE_CRASHES	   3u /* deliverers lost with a message: then it is held */
 #define QUEUE_TIMERS_A_RUN 10000u
 #define QUEUE_ENTRY_OCTETS (32u << 10) /* an entry with many recipients is cut about here */
 #define QUEUE_IDLE_SITES   4096u       /* remembered for their windows */
@@ -62,14 +64,14 @@ struct queue {
 	void *scratch;
 	size_t cap_scratch;
 
-	uint64_t ticket; /* the last one given out */
+	uint64_t ticket, durable; /* the last one given out */
 	bool want_sync, broken;
 	uint64_t warn_again; /* no delay warnings before: one could not be written */
 	struct effects effects;
 
 	struct {
 		bool active, tainted;
-		uint64_t next_id, end_ticket;
+		uint64_t next_id, barrier, end_ticket;
 	} checkpoint;
 	struct {			     /* of the replay */
 		uint32_t epoch, whole_epoch; /* a message's epoch: the checkpoint it was last

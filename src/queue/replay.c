@@ -90,8 +90,8 @@ static void rcpt_apply(struct queue *q, struct mail *m, const struct entry_rcpt 
 			       (e->flags & ENTRY_DROP ? RF_DROP : 0));
 	if (e->address.len)
 		queue_rcpt_address(r, e->address);
+	r->event = e->event;
 	if (e->state == ENTRY_FAILED) {
-		r->event = e->event;
 		m->next_event = MAX(m->next_event, e->event + 1);
 	}
 	if (e->has_note)
@@ -271,6 +271,27 @@ int queue_replay_entry(struct queue *q, uint8_t type, struct span payload)
 	return -EBADMSG;
 }
 
+/* A power failure may have kept the record that an alias was replaced by its children and lost
+ * some of theirs: then it is asked again; children that are known are not doubled (settle.c). */
+static void children_check(struct queue *q, struct mail *m)
+{
+	uint32_t *known = queue_scratch(q, m->n_env * sizeof(*known));
+
+	memset(known, 0, m->n_env * sizeof(*known));
+	for (uint32_t i = m->n_env; i < m->n_rcpts; i++) {
+		const struct rcpt *r = &m->rcpts[i];
+		if (r->address && r->origin < m->n_env)
+			known[r->origin]++;
+	}
+	for (uint32_t i = 0; i < m->n_env; i++) {
+		struct rcpt *r = &m->rcpts[i];
+		if (r->state != RCPT_MERGED || known[i] >= r->event)
+			continue;
+		r->state = RCPT_EXPANDING;
+		r->flags &= (uint16_t)~RF_EXPANDED;
+	}
+}
+
 /* The message takes over what the ledger knew of it. */
 static void ghost_join(struct queue *q, struct mail *ghost, struct mail *m)
 {
@@ -288,6 +309,7 @@ static void ghost_join(struct queue *q, struct mail *ghost, struct mail *m)
 		if (!r->address)
 			r->state = RCPT_MERGED;
 	}
+	children_check(q, m);
 	m->jobs = TAKE(ghost->jobs);
 	for (struct handed *h = m->jobs; h; h = h->next)
 		h->m = m;

@@ -53,7 +53,6 @@ void queue_report_delay(struct queue *q, struct mail *m)
 {
 	struct queue_report report = report_begin(q, m, EVENT_DELAY);
 
-	m->flags |= MAIL_WARNING;
 	for (uint32_t i = 0; i < m->n_rcpts; i++) {
 		const struct rcpt *r = &m->rcpts[i];
 		if (!rcpt_is_waiting(r) && r->state != RCPT_IN_FLIGHT)
@@ -69,6 +68,9 @@ void queue_report_delay(struct queue *q, struct mail *m)
 		out->remote = note_remote(s->note);
 		out->remote_said = s->note && s->note->remote_said;
 	}
+	if (!report.n_rcpts)
+		return; /* held meanwhile */
+	m->flags |= MAIL_WARNING;
 	q->ops.report(q->arg, &report);
 }
 

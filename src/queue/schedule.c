@@ -78,7 +78,7 @@ static uint64_t mail_next(const struct queue *q, const struct mail *m)
 	}
 	if (waiting)
 		due = MIN(due, queue_expire_at(q, m));
-	if (unheld)
+	if (unheld && q->now < queue_expire_at(q, m))
 		due = MIN(due, warn_at(q, m));
 	return due;
 }

@@ -30,6 +30,7 @@ void queue_dissolve(struct queue *q, struct mail *m)
 static void rcpt_merge(struct queue *q, struct mail *m, struct rcpt *r)
 {
 	queue_rcpt_set(q, m, r, RCPT_MERGED);
+	r->event = 0;
 	queue_rcpt_touch(q, m, r, true);
 }
 
@@ -91,8 +92,9 @@ static void finish(struct queue *q, struct mail *m)
 	queue_after(q, EFFECT_FORGET, m->id, 0);
 }
 
-/* Children stand before the recipient they came from, so that a crash between the parts of a cut
- * entry leaves an alias that is asked again, not one whose members are forgotten. */
+/* Children stand before the recipient they came from, whose record tells their number: if a crash
+ * takes parts of a cut entry, the alias is asked again (ghost_join), its members never forgotten.
+ */
 static void write_changes(struct queue *q, struct mail *m, const struct handed *ended)
 {
 	bool any = ended != NULL;

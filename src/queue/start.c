@@ -29,7 +29,8 @@ static bool may_be_tried(const struct rcpt *r)
 	return r->state == RCPT_EXPANDING || r->state == RCPT_DEFERRED || r->state == RCPT_HELD;
 }
 
-/* RF_DIRTY marks, until the message is started, what is to be named. */
+/* RF_DIRTY marks what is to be named, and makes settling write it down: the next start is of the
+ * same boot, and must know it still. */
 static void job_start(struct queue *q, struct mail *m, struct handed *h)
 {
 	for (uint32_t k = 0; k < h->n; k++) {
@@ -75,7 +76,7 @@ static void rcpt_start(struct queue *q, struct mail *m, struct rcpt *r)
 	if ((m->flags & MAIL_DAMAGED) && due)
 		rcpt_damaged(r);
 	else if (r->state == RCPT_FAILED)
-		r->due = USEC_INFINITY;
+		r->due = QUEUE_REPORT_OWED;
 	else if (due && ahead)
 		r->due = q->now + MIN(ahead, queue_retry_last(q) / 20 * 21);
 	else if (due)
@@ -91,7 +92,6 @@ static void rcpt_count(struct queue *q, struct mail *m, struct rcpt *r)
 		queue_say(q, "held", m, r, r->note, SPAN_NULL);
 	if ((r->flags & RF_DIRTY) && r->state != RCPT_IN_FLIGHT)
 		queue_say(q, "possible-duplicate", m, r, NULL, SPAN_NULL);
-	r->flags &= (uint16_t)~RF_DIRTY;
 	if (r->state >= RCPT_HELD)
 		r->flags &= (uint16_t) ~(RF_HOLD | RF_DROP);
 }
@@ -145,6 +145,7 @@ int queue_start(struct queue *q, uint64_t now, uint64_t wall, bool same_boot)
 	if (!same_boot)
 		q->next_job += BOOT_JOB_GAP;
 	queue_replay_marks(q);
+	q->want_sync = true;
 	q->started = true;
 	for (struct mail *m; (m = table_from(&q->mails, id, &id)); id++) {
 		if (m->texts)
