@@ -1,0 +1,228 @@
+/* Messages as the spool has them: reading a COMMIT, checking where its octets are, and keeping the
+ * segments that they lie in.
+ *
+ * A COMMIT was written by a receiver, which is a stranger's first target. It may name octets only
+ * in segments of its own slot, and only inside of chunks that were written for this very message:
+ * otherwise a receiver that was taken over could have the mail of others delivered to itself. Once
+ * a message has been taken, its COMMIT is read again for each job; the last one is kept decoded,
+ * because the jobs of one message come together. */
+#include "queue/dispatcher_internal.h"
+#include <stdlib.h>
+
+/* The segments of a message that has octets in more than its COMMIT's. */
+struct message_span {
+	uint64_t id;
+	uint32_t n;
+	uint64_t segments[];
+};
+
+void message_unload(struct dispatcher *d)
+{
+	struct loaded *l = &d->loaded;
+
+	arena_free(l->arena);
+	buf_done(&l->payload);
+	*l = (struct loaded){0};
+}
+
+static int record_read(
+	struct dispatcher *d, const struct store_segment *s, uint64_t offset, struct record *ret)
+{
+	uint8_t header[RECORD_HEADER];
+	size_t len = 0;
+
+	if (offset < SEGMENT_HEAD || offset % RECORD_ALIGN || offset >= s->head.size)
+		return -EBADMSG;
+	int r = d->seam->ops->read(s->file, offset, header, sizeof(header), &len);
+	if (r < 0)
+		return r;
+	if (len < sizeof(header))
+		return -EBADMSG;
+	r = record_decode(&s->head.generation, offset, header, ret);
+	/* The payload must lie in the file, or reading it would be a gift of zeros. */
+	if (r == 0 && ret->length > s->head.size - offset - RECORD_HEADER)
+		r = -EBADMSG;
+	return r;
+}
+
+static int commit_read(
+	struct dispatcher *d, uint64_t id, const struct record_ref *commit, struct loaded *l)
+{
+	const struct store_segment *s = store_find(d->store, commit->segment);
+	struct record rec;
+
+	if (!s)
+		return -ENOENT;
+	int r = record_read(d, s, commit->offset, &rec);
+	if (r < 0)
+		return r;
+	if (rec.type != RECORD_COMMIT || rec.id != id || rec.length != commit->length)
+		return -EBADMSG;
+	r = segment_read_payload(d->seam, s->file, &s->head, &rec, &l->payload);
+	if (r == 0)
+		r = message_decode(id, buf_span(&l->payload), l->arena, &l->m);
+	if (r == 0)
+		r = message_ranges(
+			&l->m, buf_span(&l->payload), commit, l->arena, &l->ranges, &l->n_ranges);
+	return r;
+}
+
+int message_load(struct dispatcher *d, uint64_t id, const struct record_ref *commit,
+	struct loaded **ret_loaded)
+{
+	struct loaded *l = &d->loaded;
+
+	if (!l->valid || l->id != id || l->ref.segment != commit->segment ||
+		l->ref.offset != commit->offset) {
+		message_unload(d);
+		l->payload = BUF_INIT(RECORD_PAYLOAD_MAX);
+		l->arena = arena_new(MESSAGE_ARENA_MAX);
+		int r = l->arena ? commit_read(d, id, commit, l) : -ENOMEM;
+		if (r < 0) {
+			message_unload(d);
+			return r;
+		}
+		l->id = id;
+		l->ref = *commit;
+		l->valid = true;
+	}
+	*ret_loaded = l;
+	return 0;
+}
+
+/* ---- where its octets are ---- */
+
+static int check_chunk(
+	struct dispatcher *d, uint64_t id, const struct store_segment *s, const struct piece *p)
+{
+	struct record rec;
+	int r = record_read(d, s, p->record, &rec);
+
+	if (r < 0)
+		return r;
+	if (rec.type != RECORD_CHUNK || rec.id != id || p->offset < p->record + RECORD_HEADER ||
+		p->offset - p->record - RECORD_HEADER > rec.length ||
+		p->length > rec.length - (p->offset - p->record - RECORD_HEADER))
+		return -EBADMSG;
+	return 0;
+}
+
+/* What was given back and holds nothing may be on its way to another use: a COMMIT there is a lie.
+ */
+static bool segment_stays(const struct dispatcher *d, const struct store_segment *s)
+{
+	return !d->recycling || s->state == SEGMENT_OPEN || s->live > 0;
+}
+
+int message_check_commit(struct dispatcher *d, const struct record_ref *commit, uint16_t slot)
+{
+	const struct store_segment *s = store_find(d->store, commit->segment);
+
+	return s && s->head.slot == slot && segment_stays(d, s) ? 0 : -ENOENT;
+}
+
+int message_check_pieces(struct dispatcher *d, const struct message *m, uint16_t slot)
+{
+	for (uint32_t i = 0; slot != SLOT_DISPATCHER && i < m->n_pieces; i++) {
+		const struct piece *p = &m->pieces[i].piece;
+		if (m->pieces[i].is_inline)
+			continue;
+		const struct store_segment *s = store_find(d->store, p->segment);
+		if (!s || s->head.slot != slot || !segment_stays(d, s))
+			return -EPERM;
+		int r = check_chunk(d, m->id, s, p);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int message_head(struct dispatcher *d, const struct loaded *l, size_t max, struct buf *out)
+{
+	for (uint32_t i = 0; i < l->n_ranges && out->len < max; i++) {
+		const struct piece *p = &l->ranges[i];
+		const struct store_segment *s = store_find(d->store, p->segment);
+		size_t want = MIN((size_t)p->length, max - out->len), len = 0;
+		char *space = buf_reserve(out, want);
+		if (!s || !space)
+			return s ? out->error : -ENOENT;
+		int r = d->seam->ops->read(s->file, p->offset, space, want, &len);
+		if (r < 0)
+			return r;
+		out->len += len;
+		if (len < want)
+			return -EBADMSG;
+	}
+	return 0;
+}
+
+/* ---- keeping its segments ---- */
+
+static bool has(const uint64_t *a, uint32_t n, uint64_t v)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (a[i] == v)
+			return true;
+	return false;
+}
+
+/* Chunks of a large body lie behind one another: looking at the last few finds nearly all doubles,
+ * and a segment that is counted twice is also given back twice. */
+static uint32_t collect(
+	const struct message *m, const struct record_ref *commit, uint64_t *segments, uint32_t max)
+{
+	uint32_t n = 1;
+
+	segments[0] = commit->segment;
+	for (uint32_t i = 0; i < m->n_pieces && n < max; i++) {
+		const struct message_piece *p = &m->pieces[i];
+		uint32_t from = n > 8 ? n - 8 : 0;
+		if (!p->is_inline && p->piece.segment != commit->segment &&
+			!has(segments + from, n - from, p->piece.segment))
+			segments[n++] = p->piece.segment;
+	}
+	return n;
+}
+
+int message_ref(struct dispatcher *d, const struct message *m, const struct record_ref *commit)
+{
+	struct message_span *span =
+		malloc(sizeof(*span) + (m->n_pieces + 1) * sizeof(span->segments[0]));
+
+	if (!span)
+		return -ENOMEM;
+	span->id = m->id;
+	span->n = collect(m, commit, span->segments, m->n_pieces + 1);
+	if (span->n > 1) {
+		int r = map_put_u64(d->spans, m->id, span);
+		if (r < 0) {
+			free(span);
+			return r;
+		}
+	}
+	for (uint32_t i = 0; i < span->n; i++)
+		store_ref(d->store, span->segments[i]);
+	if (span->n == 1)
+		free(span);
+	return 0;
+}
+
+void message_forget(void *arg, uint64_t id, const struct record_ref *commit)
+{
+	struct dispatcher *d = arg;
+	struct message_span *span = map_remove_u64(d->spans, id);
+
+	for (uint32_t i = 0; span && i < span->n; i++)
+		store_unref(d->store, span->segments[i]);
+	if (!span)
+		store_unref(d->store, commit->segment);
+	free(span);
+}
+
+void message_known(struct dispatcher *d, const struct record_ref *commit)
+{
+	struct store_segment *s = store_find(d->store, commit->segment);
+
+	if (s)
+		s->known_end = MAX(s->known_end, commit->offset + record_span(commit->length));
+}

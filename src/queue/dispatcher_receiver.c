@@ -1,0 +1,398 @@
+/* Receivers: segments go to them, notices of durable commits come back.
+ *
+ * A receiver is an untrusted peer. It is heard only about segments of its own slot; what a notice
+ * names is read from the file and believed only as far as it verifies. A segment that was given
+ * stays with it until it says SEALED or RETIRED, or until it is gone: then the file is synced,
+ * read once more from where notices ended (its last commits may have got their 250 with the notice
+ * unsent), and released. The same is done with what a receiver holds that outlived an earlier
+ * dispatcher, as soon as it speaks to us.
+ *
+ * Notices that come before the queue has started are held in order and taken up then; nothing of
+ * them is lost meanwhile, because no segment is recycled before the start. Once it has started, a
+ * commit for which there is no memory ends this process: its next life finds it. */
+#include "queue/dispatcher_internal.h"
+
+#include "base/log.h"
+#include "base/stats.h"
+#include "spool/recover.h"
+#include <stdlib.h>
+#include <string.h>
+
+static uint16_t slot_of(const struct peer *p)
+{
+	return (uint16_t)(p->index + 1);
+}
+
+/* ---- commits ---- */
+
+static void refuse_notice(
+	struct dispatcher *d, uint16_t slot, const struct commit_notice *n, int error)
+{
+	struct store_segment *s = store_find(d->store, n->segment);
+	struct log_line *l = log_begin(LOG_LEVEL_ERROR, "spool-damaged");
+
+	log_id(l, "id", n->id);
+	log_str(l, "file", s ? s->name : NULL);
+	log_u64(l, "segment", n->segment);
+	log_u64(l, "offset", n->offset);
+	log_u64(l, "slot", slot);
+	log_errno(l, error);
+	log_str(l, "action", "the commit is not believed; its segment is kept");
+	log_end(l);
+	STATS_ADD(spool_errors_total, 1);
+	if (s && s->head.slot == slot)
+		s->damaged = true;
+}
+
+void dispatcher_take(struct dispatcher *d, uint16_t slot, const struct commit_notice *n)
+{
+	const struct record_ref ref = {n->segment, n->offset, n->length};
+	struct loaded *l = NULL;
+
+	int r = message_check_commit(d, &ref, slot);
+	if (r == 0)
+		r = message_load(d, n->id, &ref, &l);
+	if (r == 0)
+		r = recover_check_commit(d->store, store_find(d->store, ref.segment), &l->m);
+	if (r == 0)
+		r = message_check_pieces(d, &l->m, slot);
+	if (r == 0) {
+		dispatcher_event(d);
+		d->about_message = &l->m;
+		r = queue_committed(d->queue, &l->m, &ref);
+		d->about_message = NULL;
+	}
+	if (r == 1)
+		r = message_ref(d, &l->m, &ref);
+	if (r == -ENOMEM) {
+		log_text(LOG_LEVEL_ERROR, "out-of-memory", "starting again from the spool");
+		log_flush();
+		abort();
+	}
+	if (r >= 0)
+		message_known(d, &ref);
+	else
+		refuse_notice(d, slot, n, r);
+}
+
+static bool notices_full(const struct dispatcher *d)
+{
+	return d->notices.len >= NOTICES_HELD_MAX / 2;
+}
+
+static void hold_notice(struct dispatcher *d, uint16_t slot, const struct commit_notice *n)
+{
+	bool was_full = notices_full(d);
+
+	wire_put_u16(&d->notices, slot);
+	commit_notice_encode(n, &d->notices);
+	if (d->notices.error) {
+		log_text(LOG_LEVEL_ERROR, "notices-lost", "starting again from the spool");
+		log_flush();
+		abort();
+	}
+	if (!was_full && notices_full(d))
+		receivers_accepting(d);
+}
+
+void dispatcher_take_held(struct dispatcher *d)
+{
+	struct wire w = wire_reader(buf_span(&d->notices));
+	struct commit_notice n;
+
+	while (w.rest.len > 0) {
+		uint16_t slot = wire_get_u16(&w);
+		if (commit_notice_next(&w, &n))
+			dispatcher_take(d, slot, &n);
+	}
+	bool was_full = notices_full(d);
+	buf_done(&d->notices);
+	if (was_full)
+		receivers_accepting(d);
+}
+
+static void notice(struct dispatcher *d, uint16_t slot, const struct commit_notice *n)
+{
+	if (d->started)
+		dispatcher_take(d, slot, n);
+	else
+		hold_notice(d, slot, n);
+}
+
+static int on_committed(struct peer *p, struct span payload)
+{
+	struct wire w = wire_reader(payload);
+	struct commit_notice n;
+
+	while (commit_notice_next(&w, &n))
+		notice(p->d, slot_of(p), &n);
+	return w.error;
+}
+
+/* ---- segments out ---- */
+
+static int send_give(struct dispatcher *d, struct peer *p, const struct store_segment *s)
+{
+	struct segment_give g = {
+		.sequence = s->head.sequence,
+		.size = s->head.size,
+		.slot = s->head.slot,
+		.created_wall_usec = s->head.created_wall_usec,
+	};
+	struct buf b = BUF_INIT(1024);
+	CLEANUP(fd_closep) int fd = -1;
+
+	memcpy(g.generation, s->head.generation.octets, sizeof(g.generation));
+	memcpy(g.boot_id, s->head.boot_id, sizeof(g.boot_id));
+	segment_give_encode(&g, &b);
+	int r = b.error ? b.error : store_open_for_write(d->store, s->head.sequence, &fd);
+	if (r == 0)
+		r = channel_send(p->channel, FRAME_SEGMENT_GIVE, buf_span(&b), &fd, 1);
+	buf_done(&b);
+	return r;
+}
+
+void receiver_give(struct dispatcher *d, uint16_t slot, struct store_segment *s)
+{
+	struct peer *p = dispatcher_peer(d, ROLE_RECEIVER, slot - 1u);
+	int r = p && p->n_given < GIVEN_MAX ? send_give(d, p, s) : -EPIPE;
+
+	if (r == 0) {
+		p->given[p->n_given++] = s->head.sequence;
+		p->wants = false;
+		return;
+	}
+	if (p)
+		log_text(LOG_LEVEL_WARN, "segment-not-given", "receiver[%u]: %s", p->index,
+			strerror(-r));
+	/* Empty: it comes back as a spare. */
+	store_release(d->store, s->head.sequence);
+}
+
+static bool given_remove(struct peer *p, uint64_t sequence)
+{
+	for (unsigned i = 0; i < p->n_given; i++) {
+		if (p->given[i] != sequence)
+			continue;
+		p->given[i] = p->given[--p->n_given];
+		return true;
+	}
+	return false;
+}
+
+/* ---- segments back ---- */
+
+/* Segments of a slot whose writer writes no more: the file is synced, COMMITs that nobody told us
+ * of are taken, and only when that is done for all of them is any released: a COMMIT in one may
+ * have its chunks in another. */
+struct reclaim_item {
+	struct disk_op op;
+	struct reclaim *all;
+	uint64_t sequence;
+};
+struct reclaim {
+	struct dispatcher *d;
+	size_t n, running;
+	struct reclaim_item items[];
+};
+
+static int rescan_commit(
+	void *arg, uint64_t id, const struct record_ref *ref, struct span payload, bool damaged)
+{
+	struct dispatcher *d = arg;
+	const struct store_segment *s = store_find(d->store, ref->segment);
+	struct commit_notice n = {id, ref->segment, ref->offset, ref->length};
+
+	(void)payload;
+	(void)damaged; /* looked at again when it is taken */
+	notice(d, s->head.slot, &n);
+	return 0;
+}
+
+static void rescan_damage(
+	void *arg, const struct store_segment *s, uint64_t offset, uint64_t octets)
+{
+	(void)arg;
+	dispatcher_log_damage(s->name, offset, octets, "octets that should be a record");
+}
+
+static int rescan_records(struct dispatcher *d, struct store_segment *s)
+{
+	static const struct recover_ops ops = {.commit = rescan_commit, .damage = rescan_damage};
+
+	return spool_recover_segment(d->seam, d->store, s, s->known_end, &ops, d);
+}
+
+static void reclaim_damaged(struct store_segment *s, int error)
+{
+	struct log_line *l = log_begin(LOG_LEVEL_ERROR, "spool-damaged");
+
+	log_str(l, "file", s->name);
+	log_errno(l, error);
+	log_str(l, "action", "its last commits may be incomplete; kept for inspection");
+	log_end(l);
+	STATS_ADD(spool_errors_total, 1);
+	s->damaged = true;
+}
+
+static void reclaim_end(struct reclaim *all)
+{
+	struct dispatcher *d = all->d;
+
+	for (size_t i = 0; i < all->n; i++) {
+		struct store_segment *s = store_find(d->store, all->items[i].sequence);
+		/* What recovery has not come to yet, it will read as a whole. */
+		if (!s || (!d->started && s->known_end == 0))
+			continue;
+		int r = rescan_records(d, s);
+		if (r < 0)
+			reclaim_damaged(s, r);
+	}
+	for (size_t i = 0; i < all->n; i++)
+		store_release(d->store, all->items[i].sequence);
+	free(all);
+}
+
+static void reclaim_synced(struct disk_op *op, int result)
+{
+	struct reclaim_item *item = CONTAINER_OF(op, struct reclaim_item, op);
+	struct reclaim *all = item->all;
+	struct store_segment *s = store_find(all->d->store, item->sequence);
+
+	if (result < 0 && s)
+		reclaim_damaged(s, result);
+	if (--all->running == 0)
+		reclaim_end(all);
+}
+
+static bool is_given(struct dispatcher *d, uint64_t sequence)
+{
+	list_foreach (n, &d->peers) {
+		const struct peer *p = CONTAINER_OF(n, struct peer, node);
+		for (unsigned i = 0; i < p->n_given; i++)
+			if (p->given[i] == sequence)
+				return true;
+	}
+	return false;
+}
+
+/* What is open in this slot and given to nobody alive: held by a receiver that is gone, or by one
+ * that outlived an earlier dispatcher and has since turned to us (receiver_frame). */
+static void reclaim(struct dispatcher *d, uint16_t slot)
+{
+	size_t max = store_count(d->store) + 1;
+	struct reclaim *all = calloc(1, sizeof(*all) + max * sizeof(all->items[0]));
+
+	if (!all)
+		abort();
+	all->d = d;
+	all->running = 1;
+	for (struct store_segment *s = NULL; (s = store_next(d->store, slot, s)) && all->n < max;) {
+		if (s->state != SEGMENT_OPEN || is_given(d, s->head.sequence))
+			continue;
+		struct reclaim_item *item = &all->items[all->n++];
+		*item = (struct reclaim_item){
+			.op.done = reclaim_synced, .all = all, .sequence = s->head.sequence};
+		all->running++;
+		d->seam->ops->sync(s->file, &item->op);
+	}
+	if (--all->running == 0)
+		reclaim_end(all);
+}
+
+static int on_segment_back(struct peer *p, struct frame *f)
+{
+	struct dispatcher *d = p->d;
+	struct wire w = wire_reader(f->payload);
+	uint64_t sequence = wire_get_u64(&w);
+	struct store_segment *s = store_find(d->store, sequence);
+
+	if (w.error)
+		return w.error;
+	/* Not ours: of an earlier dispatcher, and reclaimed already. */
+	if (!s || !given_remove(p, sequence))
+		return 0;
+	if (f->type == FRAME_SEGMENT_RETIRED) {
+		int error = -(int)(wire_get_u32(&w) & INT16_MAX);
+		struct log_line *l =
+			log_begin(error ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, "segment-retired");
+		log_str(l, "file", s->name);
+		log_u64(l, "receiver", p->index);
+		if (error)
+			log_errno(l, error);
+		log_end(l);
+	}
+	/* All its commits have been noticed before. */
+	store_release(d->store, sequence);
+	return w.error;
+}
+
+int receiver_frame(struct peer *p, struct frame *f)
+{
+	/* Who speaks to us has let go of what an earlier dispatcher gave: nothing is appended under
+	 * a lease that has ended (session/intake.c). */
+	if (!p->spoke) {
+		p->spoke = true;
+		reclaim(p->d, slot_of(p));
+	}
+	switch (f->type) {
+	case FRAME_SEGMENT_WANT:
+		p->wants = true;
+		store_want(p->d->store, slot_of(p));
+		return 0;
+	case FRAME_COMMITTED:
+		return on_committed(p, f->payload);
+	case FRAME_SEGMENT_SEALED:
+	case FRAME_SEGMENT_RETIRED:
+		return on_segment_back(p, f);
+	default:
+		return -EPROTO;
+	}
+}
+
+/* ---- coming and going ---- */
+
+void receivers_claim(struct dispatcher *d)
+{
+	list_foreach (n, &d->peers) {
+		const struct peer *p = CONTAINER_OF(n, struct peer, node);
+		struct store_segment *s = NULL;
+		while (p->role == ROLE_RECEIVER && (s = store_next(d->store, slot_of(p), s)))
+			store_claim(d->store, s->head.sequence);
+	}
+}
+
+static void send_accepting(struct dispatcher *d, struct peer *p)
+{
+	bool full = notices_full(d);
+	struct buf b = BUF_INIT(256);
+
+	wire_put_u8(&b, !d->low && !full && !d->book.stuck);
+	wire_put_span(&b, d->low	  ? SPAN_LIT("the disk is low")
+			  : d->book.stuck ? SPAN_LIT("the ledger cannot be written")
+			  : full	  ? SPAN_LIT("the queue is still being read")
+					  : SPAN_LIT("room again"));
+	if (b.error || channel_send(p->channel, FRAME_ACCEPTING, buf_span(&b), NULL, 0) < 0)
+		log_text(LOG_LEVEL_WARN, "receiver-not-told", "receiver[%u]", p->index);
+	buf_done(&b);
+}
+
+void receivers_accepting(struct dispatcher *d)
+{
+	list_foreach (n, &d->peers) {
+		struct peer *p = CONTAINER_OF(n, struct peer, node);
+		if (p->role == ROLE_RECEIVER && channel_is_open(p->channel))
+			send_accepting(d, p);
+	}
+}
+
+void receiver_attached(struct peer *p)
+{
+	if (p->d->low || p->d->book.stuck || notices_full(p->d))
+		send_accepting(p->d, p);
+}
+
+void receiver_gone(struct peer *p)
+{
+	reclaim(p->d, slot_of(p));
+}

@@ -1,0 +1,370 @@
+/* From the spool's files to a running queue, in slices, while receivers already get segments:
+ *
+ *   the ledger, entry by entry; every segment of every slot, COMMIT by COMMIT; then deliverers are
+ *   asked what they still have in hand; then the queue starts, takes the notices that came
+ *   meanwhile, and the store may recycle.
+ *
+ * A record that cannot be read is reported with its file and place, and its segment is kept for
+ * inspection. A message of which a part is unreadable is held, never delivered in pieces. A record
+ * that kills the dispatcher while it is read is found by the marker: a small file in the spool
+ * folder, mapped, that names what is being read and how often reading it has ended a process. After
+ * MARK_DEATHS it is skipped and reported; a kill from outside is thereby not mistaken for it.
+ *
+ * Segments may still be in the hands of receivers that outlived the last dispatcher: those are
+ * claimed at the start and read once more when they come back (dispatcher_receiver.c). */
+#include "queue/dispatcher_internal.h"
+
+#include "base/log.h"
+#include "spool/recover.h"
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define SLICE_USEC     (20 * USEC_PER_MSEC)
+#define OWN_WAIT_USEC  (3 * USEC_PER_SEC)  /* for the first segment of our writer */
+#define MARK_STEP      (UINT64_C(1) << 63) /* no offset of a record: a step through a segment */
+#define RECORDS_A_STEP 64u
+#define MARKER_NAME    "recovering"
+#define MARKER_OCTETS  4096u
+#define MARK_DEATHS    2u
+#define REPORTS_MAX    20u /* lines about damage in one segment */
+
+struct marker { /* its layout in the file; read back only by the same machine */
+	uint64_t segment, offset, deaths;
+};
+struct recovery {
+	struct dispatcher *d;
+	struct marker *marker; /* mapped, or NULL without one */
+	struct marker suspect; /* what ended the last recovery */
+	struct arena *arena;
+	uint64_t entries, commits, live, slice_end;
+	unsigned reported;
+};
+
+/* ---- the marker ---- */
+
+static void marker_open(struct recovery *r)
+{
+	static const char zeros[MARKER_OCTETS];
+	int folder = role_fd(r->d->process, "spool");
+	CLEANUP(fd_closep)
+	int fd = openat(folder, MARKER_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return;
+	if (pread(fd, &r->suspect, sizeof(r->suspect), 0) != (ssize_t)sizeof(r->suspect))
+		r->suspect = (struct marker){0};
+	/* All of the page must exist: a store into a hole of a full disk would kill us. */
+	if (pwrite(fd, zeros, sizeof(zeros), 0) != (ssize_t)sizeof(zeros))
+		return;
+	void *map = mmap(NULL, MARKER_OCTETS, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED)
+		return;
+	r->marker = map;
+	/* Until that record is met again, a death still counts for it. */
+	*r->marker = r->suspect;
+}
+
+static void marker_close(struct recovery *r)
+{
+	if (r->marker)
+		(void)munmap(r->marker, MARKER_OCTETS);
+	r->marker = NULL;
+	(void)unlinkat(role_fd(r->d->process, "spool"), MARKER_NAME, 0);
+}
+
+/* false: this record has ended us before, often enough. */
+static bool marker_set(struct recovery *r, uint64_t segment, uint64_t offset)
+{
+	bool again = r->suspect.segment == segment && r->suspect.offset == offset &&
+		     r->suspect.deaths > 0;
+
+	if (again && r->suspect.deaths >= MARK_DEATHS)
+		return false;
+	if (r->marker)
+		*r->marker = (struct marker){segment, offset, again ? r->suspect.deaths + 1 : 1};
+	return true;
+}
+
+/* ---- slices ---- */
+
+SUSPENDS static void breathe(struct recovery *r)
+{
+	/* loop_now_usec stands still within a turn. */
+	if (r->d->seam->monotonic_usec(r->d->seam->clock_arg) < r->slice_end)
+		return;
+	(void)fiber_yield();
+	r->slice_end = r->d->seam->monotonic_usec(r->d->seam->clock_arg) + SLICE_USEC;
+}
+
+/* ---- the ledger ---- */
+
+static int each_entry(void *arg, uint8_t type, struct span payload)
+{
+	struct recovery *r = arg;
+	int e = -ECANCELED;
+
+	r->entries++;
+	if (marker_set(r, 0, r->entries))
+		e = queue_replay_entry(r->d->queue, type, payload);
+	if (e == -ENOMEM)
+		return e;
+	if (e < 0)
+		dispatcher_log_damage("ledger", r->entries, payload.len,
+			e == -ECANCELED ? "this entry ended the dispatcher: skipped"
+					: "an entry that cannot be read: skipped");
+	return 0;
+}
+
+static int recover_ledger(struct recovery *r)
+{
+	uint64_t damaged = 0;
+	int e = ledger_replay(r->d->ledger, each_entry, r, &damaged);
+
+	if (damaged > 0)
+		dispatcher_log_damage(
+			"ledger", 0, damaged, "octets between entries are unreadable");
+	return e;
+}
+
+/* ---- segments ---- */
+
+static int replay(struct recovery *r, struct store_segment *s, const struct message *m,
+	const struct record_ref *ref, bool damaged)
+{
+	int e = queue_replay_commit(r->d->queue, m, ref, damaged);
+
+	if (e != 1)
+		return e;
+	if (damaged) {
+		struct log_line *line = log_begin(LOG_LEVEL_ERROR, "spool-damaged");
+		log_id(line, "id", m->id);
+		log_str(line, "file", s->name);
+		log_u64(line, "offset", ref->offset);
+		log_str(line, "text", "a message that is not whole: held");
+		log_end(line);
+	}
+	r->live++;
+	return message_ref(r->d, m, ref);
+}
+
+static int on_commit(
+	void *arg, uint64_t id, const struct record_ref *ref, struct span payload, bool damaged)
+{
+	struct recovery *r = arg;
+	struct store_segment *s = store_find(r->d->store, ref->segment);
+	struct message m;
+
+	r->commits++;
+	if (!marker_set(r, ref->segment, ref->offset)) {
+		s->damaged = true;
+		dispatcher_log_damage(s->name, ref->offset, ref->length,
+			"this COMMIT ended the dispatcher: skipped");
+		return 0;
+	}
+	arena_reset(r->arena);
+	int e = message_decode(id, payload, r->arena, &m);
+	if (e == 0)
+		e = replay(r, s, &m, ref, damaged);
+	if (e == -ENOMEM)
+		return e;
+	if (e < 0) {
+		s->damaged = true;
+		dispatcher_log_damage(
+			s->name, ref->offset, ref->length, "a COMMIT that the queue cannot take");
+	}
+	return 0;
+}
+
+static void on_damage(void *arg, const struct store_segment *s, uint64_t offset, uint64_t octets)
+{
+	struct recovery *r = arg;
+
+	if (r->reported++ < REPORTS_MAX)
+		dispatcher_log_damage(s->name, offset, octets, "octets that should be a record");
+}
+
+static void log_counts(const struct store_segment *s, const struct recover_counts *c)
+{
+	if (!c->dropped && !c->gaps && !c->refused && !c->damaged)
+		return;
+	struct log_line *l = log_begin(LOG_LEVEL_WARN, "segment-recovered");
+	log_str(l, "file", s->name);
+	log_u64(l, "commits", c->commits);
+	log_u64(l, "unsynced", c->dropped);
+	log_u64(l, "gaps", c->gaps);
+	log_u64(l, "refused", c->refused);
+	log_u64(l, "damaged", c->damaged);
+	log_end(l);
+}
+
+SUSPENDS static int recover_segment(struct recovery *r, struct store_segment *s)
+{
+	static const struct recover_ops ops = {.commit = on_commit, .damage = on_damage};
+	struct recover_cursor c;
+	uint64_t sequence = s->head.sequence, step = 0;
+	int e = recover_begin(&c, r->d->seam, r->d->store, s, 0, &ops, r);
+
+	if (e < 0)
+		return e;
+	r->reported = 0;
+	do {
+		if (!marker_set(r, sequence, ++step | MARK_STEP)) {
+			s->damaged = true;
+			dispatcher_log_damage(s->name, 0, 0,
+				"reading it ended the dispatcher: the rest is skipped");
+			break;
+		}
+		e = recover_step(&c, RECORDS_A_STEP);
+		breathe(r);
+	} while (e > 0);
+	log_counts(s, &c.counts);
+	recover_done(&c);
+	if (e < 0 && e != -ENOMEM) {
+		s->damaged = true;
+		dispatcher_log_damage(s->name, 0, 0, strerror(-e));
+		e = 0;
+	}
+	return e;
+}
+
+static bool is_given(const struct dispatcher *d, const struct store_segment *s)
+{
+	if (s->head.slot == SLOT_DISPATCHER)
+		return d->own_first && s->head.sequence >= d->own_first;
+	list_foreach (n, &d->peers) {
+		const struct peer *p = CONTAINER_OF(n, struct peer, node);
+		for (unsigned i = 0; i < p->n_given; i++)
+			if (p->given[i] == s->head.sequence)
+				return true;
+	}
+	return false;
+}
+
+/* What is there before anybody gets a new segment; the store lets none of them go until the end of
+ * recovery, so that sequences stay good across a wait. */
+struct old_segments {
+	uint64_t *sequences;
+	size_t n;
+};
+
+static int list_old(struct dispatcher *d, struct old_segments *ret)
+{
+	uint32_t cursor = 0;
+	uint16_t slot;
+
+	ret->n = 0;
+	ret->sequences = calloc(store_count(d->store) + 1, sizeof(*ret->sequences));
+	if (!ret->sequences)
+		return -ENOMEM;
+	while (store_next_slot(d->store, &cursor, &slot)) {
+		if (slot == SLOT_LEDGER)
+			continue;
+		for (struct store_segment *s = NULL; (s = store_next(d->store, slot, s));) {
+			if (!is_given(d, s) && s->state != SEGMENT_SPARE &&
+				s->state != SEGMENT_PREPARING)
+				ret->sequences[ret->n++] = s->head.sequence;
+		}
+	}
+	return 0;
+}
+
+SUSPENDS static int recover_segments(struct recovery *r)
+{
+	struct old_segments old = {0};
+	int e = list_old(r->d, &old);
+
+	for (size_t i = 0; e == 0 && i < old.n; i++) {
+		struct store_segment *s = store_find(r->d->store, old.sequences[i]);
+		if (s)
+			e = recover_segment(r, s);
+	}
+	free(old.sequences);
+	return e;
+}
+
+/* ---- the start ---- */
+
+SUSPENDS static void ask_deliverers(struct dispatcher *d)
+{
+	uint64_t until = loop_now_usec() + INFLIGHT_WAIT_USEC;
+
+	d->replayed = true;
+	deliverers_ask(d);
+	while (!deliverers_answered(d))
+		if (cond_wait(&d->answers, until) < 0)
+			break;
+	/* Reports may be owed at once. */
+	until = loop_now_usec() + OWN_WAIT_USEC;
+	while (!writer_can_append(d->writer, SPOOL_CHUNK) && loop_now_usec() < until)
+		if (fiber_sleep(5 * USEC_PER_MSEC) < 0)
+			break;
+}
+
+/* Was the last entry of the ledger written in this life of the kernel? Otherwise the last ones may
+ * be missing. A ledger without entries has none to miss. */
+static bool same_boot(struct dispatcher *d)
+{
+	static const uint8_t unknown[16];
+	uint8_t boot[sizeof(unknown)];
+	bool any = false;
+
+	/* An empty segment says nothing: we may have made it ourselves, in a recovery that did not
+	 * come to its end. */
+	for (struct store_segment *s = NULL; (s = store_next(d->store, SLOT_LEDGER, s));) {
+		if (s->known_end <= SEGMENT_HEAD)
+			continue;
+		memcpy(boot, s->head.boot_id, sizeof(boot));
+		any = true;
+	}
+	return !any || (memcmp(boot, d->seam->boot_id, sizeof(boot)) == 0 &&
+			       memcmp(boot, unknown, sizeof(boot)) != 0);
+}
+
+static void start(struct recovery *r, bool same)
+{
+	struct dispatcher *d = r->d;
+	int e = queue_start(d->queue, loop_now_usec(), loop_wall_usec(), same);
+
+	if (e < 0)
+		abort();
+	d->started = true;
+	dispatcher_take_held(d);
+	store_recovered(d->store);
+	d->recycling = true;
+	loop_defer(&d->turn);
+	struct log_line *l = log_begin(LOG_LEVEL_INFO, "recovered");
+	log_u64(l, "messages", r->live);
+	log_u64(l, "commits", r->commits);
+	log_u64(l, "entries", r->entries);
+	log_str(l, "boot", same ? "same" : "new");
+	log_end(l);
+}
+
+void dispatcher_recover(void *arg)
+{
+	struct dispatcher *d = arg;
+	struct recovery r = {.d = d, .arena = arena_new(MESSAGE_ARENA_MAX)};
+
+	if (!r.arena)
+		abort();
+	marker_open(&r);
+	int e = recover_ledger(&r);
+	bool same = same_boot(d);
+	dispatcher_ledger_wake(d);
+	if (e == 0)
+		e = recover_segments(&r);
+	arena_free(r.arena);
+	marker_close(&r);
+	if (e < 0) {
+		/* Starting with half a queue would lose the other half. */
+		role_failed(d->process, "cannot read the spool: %s", strerror(-e));
+		log_text(LOG_LEVEL_ERROR, "recovery-failed", "%s", strerror(-e));
+		log_flush();
+		_exit(70);
+	}
+	ask_deliverers(d);
+	start(&r, same);
+}
