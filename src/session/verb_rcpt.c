@@ -3,7 +3,7 @@
  *
  * <postmaster> without a domain is ours (4.5.1: every server must take it); on a pure relay it
  * goes on to the next hop. An address literal of the address that the client reached us at
- * (4.1.3) means our first domain. 452 4.5.3 beyond the limit lets the client keep what was accepted
+ * (4.1.3) means the domain of this host. 452 4.5.3 beyond the limit lets the client keep what was accepted
  * and send the rest in another transaction (4.5.3.1.10). */
 #include "base/stats.h"
 #include "checks/relay.h"
@@ -35,9 +35,17 @@ static bool literal_is_ours(const struct session *s, struct span literal)
 	return address_equal_host(&ours, &named);
 }
 
+/* The local domain that this host itself belongs to: its name, or the nearest parent that is ours
+ * (mx.example.org: example.org); else any of ours; the name on a pure relay. */
 static struct span home_domain(const struct config *c)
 {
-	return span_str(c->n_domains > 0 ? c->domains[0].name : c->hostname);
+	struct span name = span_str(c->hostname);
+
+	if (c->n_domains == 0)
+		return name;
+	while (name.len > 0 && !config_domain(c, name))
+		name = span_from(name, span_index(name, '.') + 1);
+	return name.len > 0 ? name : span_str(c->domains[0].name);
 }
 
 /* The domain that stands for the path's own; ptr NULL: its own. */

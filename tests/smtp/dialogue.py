@@ -10,7 +10,7 @@ ESCAPES = {"r": b"\r", "n": b"\n", "t": b"\t", "0": b"\0", "\\": b"\\"}
 
 def octets(text):
     """Escapes and repetitions of a C: or R: line."""
-    text = re.sub(r"<<(.+?)\*(\d+)>>", lambda m: m[1] * int(m[2]), text)
+    text = re.sub(r"\{\{(.+?)\*(\d+)\}\}", lambda m: m[1] * int(m[2]), text)
     out = bytearray()
     i = 0
     while i < len(text):
