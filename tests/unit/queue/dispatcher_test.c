@@ -1,0 +1,377 @@
+/* The dispatcher as a process, against the promises that it glues together: what was committed is
+ * delivered or reported, once, whatever dies; doubles are named before they happen. */
+#include "dispatcher_world.h"
+
+#include "ipc/spool_frames.h"
+#include "queue/dispatcher.h"
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TEXT "Subject: hello\r\nMessage-ID: <1@x.test>\r\n\r\nbody\r\n"
+
+static bool all_kept(const struct world *w)
+{
+	for (unsigned i = 0; i < w->n_jobs; i++)
+		if (!w->jobs[i].kept)
+			return false;
+	return true;
+}
+
+static bool queue_is_empty(struct world *w)
+{
+	world_admin(w, ADMIN_QUEUE_LIST, 0);
+	return w->rows == 0;
+}
+
+/* ---- the straight way ---- */
+
+static void straight(struct world *w)
+{
+	char *big = malloc(400000);
+	for (size_t i = 0; i < 400000; i++)
+		big[i] = (char)('a' + i % 26);
+	world_mail(w, 0, "a@x.test", "u1@box.test", SPAN_LIT(TEXT), true);
+	world_mail(w, 1, "a@x.test", "u2@far.test u3@far.test", SPAN_LIT(TEXT), true);
+	world_mail(w, 1, "a@x.test", "u4@far.test", span_make(big, 400000), true);
+	WAIT_FOR(w->n_jobs == 3 && all_kept(w));
+	struct seen_job *j = job_to(w, "u1@box.test", 0);
+	assert_int_equal(j->by, ROLE_MAILBOX);
+	assert_string_equal(j->octets, TEXT);
+	assert_string_equal(j->from, "a@x.test");
+	assert_int_equal(job_to(w, "u2@far.test", 0)->n_rcpts, 2);
+	assert_int_equal(job_to(w, "u2@far.test", 0)->by, ROLE_DELIVERER);
+	j = job_to(w, "u4@far.test", 0);
+	assert_int_equal(j->len, 400000);
+	assert_memory_equal(j->octets, big, 400000);
+	free(big);
+	WAIT_FOR(queue_is_empty(w));
+	assert_true(world_logged(w, "\"event\":\"delivered\""));
+	assert_true(world_logged(w, "\"transfer\":"));
+	assert_false(world_logged(w, "possible-duplicate"));
+	int status = world_drain(w);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+static void dispatcher__delivers(void **state)
+{
+	(void)state;
+	with_world(straight);
+}
+
+static void many(struct world *w)
+{
+	/* Several times what one segment of 1 MiB holds: sealed, recycled, forgotten. */
+	static char body[20000];
+	memset(body, 'x', sizeof(body));
+	for (unsigned i = 0; i < 300; i++)
+		world_mail(w, i % 2, "a@x.test", i % 3 ? "u@far.test" : "u@box.test",
+			span_make(body, sizeof(body)), true);
+	WAIT_FOR(w->n_jobs == 300 && all_kept(w));
+	WAIT_FOR(queue_is_empty(w));
+	DIR *d = opendir(w->folder);
+	unsigned files = 0;
+	while (readdir(d))
+		files++;
+	(void)closedir(d);
+	assert_true(files < 40);
+}
+static void dispatcher__many_segments(void **state)
+{
+	(void)state;
+	with_world(many);
+}
+
+/* ---- reports ---- */
+
+static void refused(struct world *w)
+{
+	w->deliverer.habit = HABIT_REFUSE;
+	uint64_t id = world_mail(w, 0, "sender@box.test", "u@far.test", SPAN_LIT(TEXT), true);
+	world_mail(w, 0, "", "v@far.test", SPAN_LIT(TEXT), true);
+	WAIT_FOR(job_to(w, "sender@box.test", 0));
+	const struct seen_job *j = job_to(w, "sender@box.test", 0);
+	assert_string_equal(j->from, "");
+	static const char *const wants[] = {"Final-Recipient: rfc822; u@far.test\r\n",
+		"Diagnostic-Code: smtp; 550 5.1.1 No such user\r\n",
+		"Remote-MTA: dns; mx.far.test\r\n", "Reporting-MTA: dns; mx.world.test\r\n",
+		"\r\n\r\nSubject: hello\r\n", "In-Reply-To: <1@x.test>\r\n"};
+	for (size_t i = 0; i < ARRAY_LEN(wants); i++)
+		if (!strstr(j->octets, wants[i]))
+			fail_msg("want %s in:\n%s", wants[i], j->octets);
+	assert_null(strstr(j->octets, "body\r\n"));
+	WAIT_FOR(queue_is_empty(w));
+	assert_int_equal(jobs_of(w, id), 1);
+	assert_int_equal(w->n_jobs, 3);
+}
+static void dispatcher__failure_is_reported(void **state)
+{
+	(void)state;
+	with_world(refused);
+}
+
+static void unroutable(struct world *w)
+{
+	world_mail(w, 0, "sender@box.test", "u@no.test", SPAN_LIT(TEXT), true);
+	WAIT_FOR(job_to(w, "sender@box.test", 0));
+	assert_non_null(strstr(job_to(w, "sender@box.test", 0)->octets, "Status: 5.1.2\r\n"));
+	WAIT_FOR(queue_is_empty(w));
+}
+static void dispatcher__unroutable_is_reported(void **state)
+{
+	(void)state;
+	with_world(unroutable);
+}
+
+static void deferred(struct world *w)
+{
+	w->deliverer.habit = HABIT_DEFER;
+	world_mail(w, 0, "a@x.test", "u@far.test", SPAN_LIT(TEXT), true);
+	WAIT_FOR(job_to(w, "u@far.test", 0));
+	w->deliverer.habit = HABIT_DELIVER;
+	WAIT_FOR(job_to(w, "u@far.test", 1));
+	assert_int_equal(job_to(w, "u@far.test", 1)->attempt, 2);
+	assert_false(job_to(w, "u@far.test", 1)->suspect);
+	WAIT_FOR(queue_is_empty(w));
+}
+static void dispatcher__deferred_is_tried_again(void **state)
+{
+	(void)state;
+	with_world(deferred);
+}
+
+/* ---- deaths ---- */
+
+static void restart_in_flight(struct world *w)
+{
+	w->deliverer.habit = HABIT_KEEP;
+	world_mail(w, 0, "a@x.test", "u1@far.test", SPAN_LIT(TEXT), true);
+	world_mail(w, 0, "a@x.test", "u2@far.test", SPAN_LIT(TEXT), true);
+	WAIT_FOR(w->n_jobs == 2);
+	world_kill(w);
+	/* One ends while nobody listens. */
+	w->jobs[0].answered = true;
+	world_start(w);
+	WAIT_FOR(w->deliverer.asked && w->jobs[0].kept);
+	job_answer(w, &w->jobs[1], HABIT_DELIVER);
+	WAIT_FOR(all_kept(w));
+	WAIT_FOR(queue_is_empty(w));
+	assert_int_equal(w->n_jobs, 2);
+	assert_false(world_logged(w, "possible-duplicate"));
+	/* And it still takes mail, into segments of its own. */
+	w->deliverer.habit = HABIT_DELIVER;
+	world_mail(w, 0, "a@x.test", "u3@far.test", SPAN_LIT(TEXT), true);
+	WAIT_FOR(job_to(w, "u3@far.test", 0));
+}
+static void dispatcher__restart_asks_deliverers(void **state)
+{
+	(void)state;
+	with_world(restart_in_flight);
+}
+
+static void all_die(struct world *w)
+{
+	w->deliverer.habit = HABIT_KEEP;
+	world_mail(w, 0, "a@x.test", "u1@far.test", SPAN_LIT(TEXT), true);
+	WAIT_FOR(w->n_jobs == 1);
+	actor_die(&w->mailbox); /* u2 finds nobody */
+	actor_die(&w->directory);
+	world_mail(w, 1, "a@x.test", "u2@box.test", SPAN_LIT(TEXT), true);
+	world_kill(w);
+	actor_die(&w->deliverer);
+	actor_die(&w->receivers[0]);
+	actor_die(&w->receivers[1]);
+	world_start(w);
+	w->deliverer.habit = HABIT_DELIVER;
+	actor_live(&w->directory);
+	actor_live(&w->deliverer);
+	actor_live(&w->mailbox);
+	actor_live(&w->receivers[0]);
+	WAIT_FOR(w->n_jobs == 3);
+	assert_true(job_to(w, "u1@far.test", 1)->suspect);
+	assert_false(job_to(w, "u2@box.test", 0)->suspect);
+	assert_true(world_logged(w, "possible-duplicate"));
+	assert_string_equal(job_to(w, "u2@box.test", 0)->octets, TEXT);
+	WAIT_FOR(queue_is_empty(w));
+}
+static void dispatcher__all_die(void **state)
+{
+	(void)state;
+	with_world(all_die);
+}
+
+static void deliverer_dies(struct world *w)
+{
+	w->deliverer.habit = HABIT_KEEP;
+	world_mail(w, 0, "a@x.test", "u1@far.test", SPAN_LIT(TEXT), true);
+	world_mail(w, 0, "a@x.test", "u2@far.test", SPAN_LIT(TEXT), true);
+	WAIT_FOR(w->n_jobs == 2);
+	job_dot(w, job_to(w, "u2@far.test", 0));
+	(void)fiber_sleep(20 * USEC_PER_MSEC);
+	actor_die(&w->deliverer);
+	w->deliverer.habit = HABIT_DELIVER;
+	actor_live(&w->deliverer);
+	WAIT_FOR(w->n_jobs == 4);
+	assert_false(job_to(w, "u1@far.test", 1)->suspect);
+	assert_true(job_to(w, "u2@far.test", 1)->suspect);
+	assert_true(world_logged(w, "possible-duplicate"));
+	WAIT_FOR(queue_is_empty(w));
+}
+static void dispatcher__deliverer_dies(void **state)
+{
+	(void)state;
+	with_world(deliverer_dies);
+}
+
+static void receiver_dies(struct world *w)
+{
+	/* Durable, and nobody was told. */
+	world_mail(w, 0, "a@x.test", "u1@box.test", SPAN_LIT(TEXT), true);
+	world_mail(w, 0, "a@x.test", "u2@box.test", SPAN_LIT(TEXT), false);
+	actor_die(&w->receivers[0]);
+	WAIT_FOR(w->n_jobs == 2);
+	assert_non_null(job_to(w, "u2@box.test", 0));
+	actor_live(&w->receivers[0]);
+	world_mail(w, 0, "a@x.test", "u3@box.test", SPAN_LIT(TEXT), true);
+	WAIT_FOR(w->n_jobs == 3);
+	WAIT_FOR(queue_is_empty(w));
+}
+static void dispatcher__receiver_dies(void **state)
+{
+	(void)state;
+	with_world(receiver_dies);
+}
+
+/* ---- untrusted peers, damaged disks ---- */
+
+static void send_notice(struct world *w, unsigned receiver, struct commit_notice n)
+{
+	struct buf b = BUF_INIT(256);
+
+	commit_notice_encode(&n, &b);
+	assert_int_equal(channel_send(w->receivers[receiver].channel, FRAME_COMMITTED, buf_span(&b),
+				 NULL, 0),
+		0);
+	buf_done(&b);
+}
+
+static void lies(struct world *w)
+{
+	uint64_t id = world_mail(w, 0, "a@x.test", "u1@box.test", SPAN_LIT(TEXT), true);
+	uint64_t sequence = id >> 24;
+	WAIT_FOR(w->n_jobs == 1);
+	/* Another's segment; no record; no segment; a wild offset. */
+	send_notice(w, 1, (struct commit_notice){id, sequence, 4096, 100});
+	send_notice(w, 0, (struct commit_notice){id + 1, sequence, 4096, 100});
+	send_notice(w, 0, (struct commit_notice){id, sequence + 1000, 4096, 100});
+	send_notice(w, 0, (struct commit_notice){id, sequence, UINT64_MAX - 63, UINT32_MAX});
+	send_notice(w, 0, (struct commit_notice){id, sequence, 0, 128});
+	WAIT_FOR(world_logged(w, "spool-damaged"));
+	world_mail(w, 1, "a@x.test", "u2@box.test", SPAN_LIT(TEXT), true);
+	WAIT_FOR(w->n_jobs == 2);
+	WAIT_FOR(queue_is_empty(w));
+}
+static void dispatcher__notices_are_not_believed(void **state)
+{
+	(void)state;
+	with_world(lies);
+}
+
+/* Flips an octet behind the first place where `words` stand in a segment file. */
+static void flip(struct world *w, const char *words)
+{
+	static char octets[1 << 20];
+	DIR *d = opendir(w->folder);
+	const struct dirent *e;
+	bool done = false;
+
+	while (!done && (e = readdir(d))) {
+		int fd = openat(w->folder_fd, e->d_name, O_RDWR | O_CLOEXEC);
+		ssize_t n = fd < 0 ? 0 : read(fd, octets, sizeof(octets));
+		char *at = n > 0 ? memmem(octets, (size_t)n, words, strlen(words)) : NULL;
+		if (at) {
+			char c = (char)(*at ^ 1);
+			done = pwrite(fd, &c, 1, at - octets) == 1;
+		}
+		fd_close(fd);
+	}
+	(void)closedir(d);
+	assert_true(done);
+}
+
+static void damage(struct world *w)
+{
+	actor_die(&w->mailbox);
+	world_mail(w, 0, "a@x.test", "u1@box.test", SPAN_LIT("Subject: one-one-one\r\n\r\n"), true);
+	world_mail(w, 0, "a@x.test", "u2@box.test", SPAN_LIT("Subject: two-two-two\r\n\r\n"), true);
+	world_kill(w);
+	actor_die(&w->receivers[0]);
+	actor_die(&w->receivers[1]);
+	flip(w, "one-one-one");
+	world_start(w);
+	actor_live(&w->mailbox);
+	WAIT_FOR(job_to(w, "u2@box.test", 0));
+	assert_true(world_logged(w, "spool-damaged"));
+	assert_null(job_to(w, "u1@box.test", 0));
+	world_admin(w, ADMIN_QUEUE_LIST, 0);
+	assert_int_equal(w->rows, 1);
+	assert_string_equal(w->states, "held");
+}
+static void dispatcher__damage_is_reported(void **state)
+{
+	(void)state;
+	with_world(damage);
+}
+
+/* ---- the operator ---- */
+
+static void operator(struct world *w)
+{
+	w->deliverer.habit = HABIT_DEFER;
+	for (unsigned i = 0; i < 500; i++)
+		world_mail(w, 0, "a@x.test", "u@far.test", SPAN_LIT(TEXT), true);
+	uint64_t id = world_mail(w, 0, "a@x.test", "v@far.test", SPAN_LIT(TEXT), true);
+	world_admin(w, ADMIN_QUEUE_LIST, 0);
+	assert_int_equal(w->rows, 501);
+	assert_int_equal(w->count, 501);
+	world_admin(w, ADMIN_QUEUE_HOLD, id);
+	assert_int_equal(w->count, 1);
+	WAIT_FOR(job_to(w, "v@far.test", 0) == NULL || job_to(w, "v@far.test", 0)->kept);
+	world_admin(w, ADMIN_QUEUE_SHOW, id);
+	assert_int_equal(w->rows, 1);
+	assert_string_equal(w->states, "held");
+	world_admin(w, ADMIN_QUEUE_DROP, id);
+	assert_int_equal(w->count, 1);
+	w->deliverer.habit = HABIT_DELIVER;
+	world_admin(w, ADMIN_QUEUE_RETRY, 0);
+	WAIT_FOR(queue_is_empty(w));
+}
+static void dispatcher__operator(void **state)
+{
+	(void)state;
+	with_world(operator);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1 && strcmp(argv[1], "--dispatcher") == 0)
+		return role_main(&dispatcher_role, 0);
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(dispatcher__delivers),
+		cmocka_unit_test(dispatcher__many_segments),
+		cmocka_unit_test(dispatcher__failure_is_reported),
+		cmocka_unit_test(dispatcher__unroutable_is_reported),
+		cmocka_unit_test(dispatcher__deferred_is_tried_again),
+		cmocka_unit_test(dispatcher__restart_asks_deliverers),
+		cmocka_unit_test(dispatcher__all_die),
+		cmocka_unit_test(dispatcher__deliverer_dies),
+		cmocka_unit_test(dispatcher__receiver_dies),
+		cmocka_unit_test(dispatcher__notices_are_not_believed),
+		cmocka_unit_test(dispatcher__damage_is_reported),
+		cmocka_unit_test(dispatcher__operator),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
