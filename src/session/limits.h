@@ -25,7 +25,7 @@
 /* The same question is put to a restarted directory once more, not for ever. */
 #define LOOKUP_SENDS_MAX 2u
 /* MAIL waits so long for a dispatcher or a segment that is just coming (4.5.3.2.2: 5 minutes). */
-#define INTAKE_WAIT_USEC (8 * USEC_PER_SEC)
+#define INTAKE_WAIT_USEC (20 * USEC_PER_SEC)
 /* In the data phase a segment is waited for longer: much has been sent already (4.5.3.2.5: 3
  * minutes). */
 #define ROOM_WAIT_USEC (60 * USEC_PER_SEC)

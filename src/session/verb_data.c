@@ -137,9 +137,12 @@ struct verdict verb_data(struct session *s, const struct command *c)
 	struct verdict v = check_state(s);
 	if (!verdict_is_ok(v))
 		return v;
-	int r = incoming_new(s->server->intake, &in);
-	if (r < 0) {
+	/* Asked at MAIL already; a dispatcher may have been restarted since, and is awaited. */
+	v = intake_check(s->server->intake);
+	int r = verdict_is_ok(v) ? incoming_new(s->server->intake, &in) : 0;
+	if (r < 0)
 		v = refusal_of(r);
+	if (!in) {
 		event_message_refused(s, 0, 0, v);
 		return v;
 	}

@@ -3,8 +3,8 @@
  *
  * <postmaster> without a domain is ours (4.5.1: every server must take it); on a pure relay it
  * goes on to the next hop. An address literal of the address that the client reached us at
- * (4.1.3) means the domain of this host. 452 4.5.3 beyond the limit lets the client keep what was accepted
- * and send the rest in another transaction (4.5.3.1.10). */
+ * (4.1.3) means the domain of this host. 452 4.5.3 beyond the limit lets the client keep what was
+ * accepted and send the rest in another transaction (4.5.3.1.10). */
 #include "base/stats.h"
 #include "checks/relay.h"
 #include "session/events.h"
