@@ -84,6 +84,11 @@ int world_drain(struct world *w); /* its exit status */
 			fail_msg("waited in vain for: %s", #what);                                 \
 	} while (0)
 
+/* Between actors and stage. */
+void world_send(struct channel *c, uint16_t type, struct buf *b, int fd); /* and frees b */
+void world_send_u64(struct channel *c, uint16_t type, uint64_t v);
+void actor_attach(struct actor *a);
+
 void actor_live(struct actor *a); /* a fresh process: attaches if there is a dispatcher */
 void actor_die(struct actor *a);
 /* A message into the spool; its id. to: addresses separated by spaces. */
