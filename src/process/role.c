@@ -263,8 +263,10 @@ static int on_start(struct role_process *p)
 	close_retired(p);
 	if (old != p->config)
 		config_free(old);
-	if (r < 0)
+	if (r < 0) {
+		role_failed(p, "cannot start: %s", strerror(-r));
 		return r;
+	}
 	return channel_send(p->supervisor, FRAME_READY, SPAN_NULL, NULL, 0);
 }
 

@@ -30,9 +30,9 @@ static const int calls_all[] = {SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(readv)
 	SCMP_SYS(dup), SCMP_SYS(membarrier)};
 /* Reading a file name is tried by libc in odd corners; it finds nothing, and that is no attack. */
 static const int calls_refused[] = {SCMP_SYS(openat), SCMP_SYS(open), SCMP_SYS(access),
-	SCMP_SYS(faccessat), SCMP_SYS(faccessat2), SCMP_SYS(newfstatat), SCMP_SYS(stat),
-	SCMP_SYS(statx), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(ioctl),
-	SCMP_SYS(prlimit64), SCMP_SYS(uname), SCMP_SYS(socket)};
+	SCMP_SYS(faccessat), SCMP_SYS(faccessat2), SCMP_SYS(stat), SCMP_SYS(statx),
+	SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(ioctl), SCMP_SYS(prlimit64),
+	SCMP_SYS(uname), SCMP_SYS(socket)};
 static const int calls_receiver[] = {SCMP_SYS(accept4), SCMP_SYS(fdatasync)};
 static const int calls_dispatcher[] = {SCMP_SYS(openat), SCMP_SYS(newfstatat), SCMP_SYS(unlinkat),
 	SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(fallocate), SCMP_SYS(ftruncate),
@@ -119,6 +119,14 @@ static int allow_by_argument(scmp_filter_ctx f, enum role role)
 	if (r == 0)
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
 			SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	/* libc's fstat is newfstatat with AT_EMPTY_PATH; by name it is for those with folders. */
+	if (r == 0 && role != ROLE_DISPATCHER && role != ROLE_MAILBOX) {
+		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1,
+			SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
+		if (r == 0)
+			r = seccomp_rule_add(f, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(newfstatat), 1,
+				SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, 0));
+	}
 	/* Threads of the offload pool, no processes; clone3 cannot be looked into: libc falls back.
 	 */
 	if (r == 0)

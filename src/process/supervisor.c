@@ -111,7 +111,7 @@ static void welcome(const struct config *c)
 		"  Not yet      submission 2587 and the dashboard 8025 stay closed\n"
 		"\n"
 		"  Send a first mail:\n"
-		"    printf 'Subject: hello\\n\\nIt works.\\n' | \\\n"
+		"    printf 'Subject: hello\\r\\n\\r\\nIt works.\\r\\n' | \\\n"
 		"      curl -sS --url smtp://127.0.0.1:2525 --mail-from me@localhost \\\n"
 		"        --mail-rcpt you@localhost --upload-file -\n"
 		"  Look at it:   ls %s/mail/localhost/you/new\n"
