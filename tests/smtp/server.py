@@ -50,7 +50,7 @@ CONFIGS = {
     "bare": {"limits": 'bare_newlines = {"127.0.0.3/32"}'},
     "novia": {},
     "routed": {"more": 'route ".partner.example" { via = "smtp://127.0.0.1:9" }'},
-    "few": {"limits": "connections = 4"},
+    "few": {"limits": "connections = 4", "more": "processes { receivers = 1 }"},
 }
 
 

@@ -1,5 +1,6 @@
 """From the socket to the Maildir: octets, the log, and what a death in between leaves."""
 
+import os
 import random
 import signal
 import time
@@ -93,3 +94,27 @@ def test_death__every_250_is_delivered_after_kill_of_all(server, connect):
     doubled = len(subjects) - len(set(subjects))
     assert len(set(subjects)) == 50
     assert doubled <= len(s.events("possible-duplicate"))
+
+
+def test_submit__the_machines_own_socket_relays_and_names_the_uid(server, connect):
+    s = server().start()
+    c = connect(s, host="submit")
+    c.hello()
+    c.command("MAIL FROM:<a@example.org>", 250)
+    c.command("RCPT TO:<joe@far.example>", 250)
+    c.command("RSET", 250)
+    c.mail("a@example.org", ["alice@example.org"], b"Subject: local\r\n\r\nx\r\n")
+    stored = s.await_mail("alice")[0].decode()
+    assert f"\nReceived: by mx.example.org (Postrider, from uid {os.getuid()}) with ESMTP id " in stored
+    assert s.await_events("message-accepted")[0]["client"] == "local"
+
+
+def test_received__ipv6_client(server, connect):
+    s = server().start()
+    c = connect(s, host="::1")
+    c.hello()
+    c.mail("a@example.org", ["alice@example.org", "bob@example.org"], b"Subject: six\r\n\r\nx\r\n")
+    stored = s.await_mail("alice")[0].decode()
+    # Two recipients: none is named (RFC 5321 7.2).
+    assert "\nReceived: from client.example.net ([IPv6:::1])\n\tby mx.example.org with ESMTP id " in stored
+    assert "\tfor <" not in stored and "bob" not in stored
