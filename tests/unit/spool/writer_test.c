@@ -1,0 +1,203 @@
+/* Group commit and drafts over the fake disk. */
+#include "rig.h"
+
+#include <stdlib.h>
+
+#define MIB (UINT64_C(1) << 20)
+
+static void rig_ready(struct rig *r, uint64_t seed)
+{
+	rig_init(r, 64 * MIB, seed);
+	rig_writer(r, 1);
+	fake_run(&r->fake);
+}
+
+static void writer_sync__sessions_share_a_sync(void **state)
+{
+	struct rig r;
+	struct rig_mail sent[20];
+
+	(void)state;
+	rig_ready(&r, 1);
+	unsigned before = r.fake.syncs;
+	for (unsigned i = 0; i < 20; i++)
+		want_int("send", 0, rig_send(&r, 1, 1000, &sent[i]));
+	fake_run(&r.fake);
+	for (unsigned i = 0; i < 20; i++)
+		want_int("ticket", 0, sent[i].result);
+	/* The first begins at once, the others wait for it and go together. */
+	want_u64("syncs", 2, r.fake.syncs - before);
+	rig_done(&r);
+}
+
+static void writer_sync__not_before_it_is_durable(void **state)
+{
+	struct rig r;
+	struct rig_mail first, second;
+
+	(void)state;
+	rig_ready(&r, 1);
+	want_int("send", 0, rig_send(&r, 1, 1000, &first));
+	want_int("send", 0, rig_send(&r, 1, 1000, &second));
+	want_int("open", 1, first.result);
+	assert_true(fake_step(&r.fake));
+	want_int("first", 0, first.result);
+	/* Appended after that sync had begun: it proves nothing about the second. */
+	want_int("second", 1, second.result);
+	fake_run(&r.fake);
+	want_int("second", 0, second.result);
+	rig_done(&r);
+}
+
+static void writer_sync__failure_retires_the_segment(void **state)
+{
+	static const struct {
+		const char *what;
+		int write_error, sync_error, send, result;
+	} table[] = {
+		{"sync", 0, -EIO, 0, -EIO},
+		{"write", -EIO, 0, -EIO, 1},
+		{"no room", -ENOSPC, 0, -ENOSPC, 1},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct rig r;
+		struct rig_mail bad = {.result = 1}, good;
+		rig_ready(&r, 1);
+		r.fake.write_error = table[i].write_error;
+		r.fake.sync_error = table[i].sync_error;
+		want_int(table[i].what, table[i].send, rig_send(&r, 1, 1000, &bad));
+		while (bad.result == 1 && fake_step(&r.fake))
+			;
+		r.fake.write_error = r.fake.sync_error = 0;
+		want_int(table[i].what, table[i].result, bad.result);
+		store_check_disk(r.store);
+		fake_run(&r.fake);
+		want_u64("retired", 1, r.writers[1].retired);
+		want_int("afterwards", 0, rig_send(&r, 1, 1000, &good));
+		fake_run(&r.fake);
+		want_int("afterwards", 0, good.result);
+		if (table[i].send == 0)
+			assert_true(good.commit.segment != bad.commit.segment);
+		rig_done(&r);
+	}
+}
+
+static void writer_close_segment__seals_after_the_last_sync(void **state)
+{
+	struct rig r;
+	struct rig_mail m;
+
+	(void)state;
+	rig_ready(&r, 1);
+	writer_close_segment(r.writers[1].writer);
+	fake_run(&r.fake);
+	want_u64("nothing to seal", 0, r.writers[1].sealed);
+	want_int("send", 0, rig_send(&r, 1, 1000, &m));
+	writer_close_segment(r.writers[1].writer);
+	want_u64("sealed", 0, r.writers[1].sealed);
+	fake_run(&r.fake);
+	want_u64("sealed", 1, r.writers[1].sealed);
+	want_int("ticket", 0, m.result);
+	assert_true(writer_idle(r.writers[1].writer));
+	rig_done(&r);
+}
+
+static void writer_append__no_segment(void **state)
+{
+	struct rig r;
+	struct rig_mail m;
+
+	(void)state;
+	rig_init(&r, MIB, 1); /* no room for any */
+	rig_writer(&r, 1);
+	fake_run(&r.fake);
+	want_int("send", -ENOSPC, rig_send(&r, 1, 1000, &m));
+	assert_false(writer_can_append(r.writers[1].writer, 1));
+	r.fake.room = 64 * MIB;
+	store_check_disk(r.store);
+	fake_run(&r.fake);
+	want_int("send", 0, rig_send(&r, 1, 1000, &m));
+	rig_done(&r);
+}
+
+static void writer_free__tells_who_waits(void **state)
+{
+	struct rig r;
+	struct rig_mail sent[3];
+
+	(void)state;
+	rig_ready(&r, 1);
+	for (unsigned i = 0; i < 3; i++)
+		want_int("send", 0, rig_send(&r, 1, 1000, &sent[i]));
+	writer_free(TAKE(r.writers[1].writer));
+	for (unsigned i = 0; i < 3; i++)
+		want_int("ticket", -ECANCELED, sent[i].result);
+	rig_done(&r);
+}
+
+static void writer_new_id__unique_over_segments(void **state)
+{
+	struct rig r;
+	uint64_t last = 0, id;
+
+	(void)state;
+	rig_ready(&r, 1);
+	for (unsigned i = 0; i < 1000; i++) {
+		struct rig_mail m;
+		if (i % 100 == 99) {
+			want_int("send", 0, rig_send(&r, 1, 10, &m));
+			writer_close_segment(r.writers[1].writer);
+			fake_run(&r.fake);
+		}
+		want_int("id", 0, writer_new_id(r.writers[1].writer, &id));
+		assert_true(id > last);
+		last = id;
+	}
+	rig_done(&r);
+}
+
+static void draft__sizes_around_a_chunk(void **state)
+{
+	static const uint32_t sizes[] = {0, 1, 63, 64, 65, SPOOL_CHUNK - 1, SPOOL_CHUNK,
+		SPOOL_CHUNK + 1, 2 * SPOOL_CHUNK, 5 * SPOOL_CHUNK + 7};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		struct rig r;
+		struct rig_mail m;
+		struct buf payload = BUF_INIT(1u << 20);
+		rig_ready(&r, 1);
+		want_int("send", 0, rig_send(&r, 1, sizes[i], &m));
+		fake_run(&r.fake);
+		want_int("ticket", 0, m.result);
+		struct store_segment *s = store_find(r.store, m.commit.segment);
+		const uint8_t *octets = fake_octets(&r.fake, s->name, NULL);
+		struct record rec;
+		want_int("header", 0,
+			record_decode(&s->head.generation, m.commit.offset,
+				octets + m.commit.offset, &rec));
+		want_int("payload", 0,
+			segment_read_payload(&r.fake.seam, s->file, &s->head, &rec, &payload));
+		assert_true(rig_body_is_whole(&r, m.id, &m.commit, buf_span(&payload)));
+		buf_done(&payload);
+		rig_done(&r);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(writer_sync__sessions_share_a_sync),
+		cmocka_unit_test(writer_sync__not_before_it_is_durable),
+		cmocka_unit_test(writer_sync__failure_retires_the_segment),
+		cmocka_unit_test(writer_close_segment__seals_after_the_last_sync),
+		cmocka_unit_test(writer_append__no_segment),
+		cmocka_unit_test(writer_free__tells_who_waits),
+		cmocka_unit_test(writer_new_id__unique_over_segments),
+		cmocka_unit_test(draft__sizes_around_a_chunk),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
