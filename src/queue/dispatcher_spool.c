@@ -291,6 +291,9 @@ void dispatcher_checkpoint(struct dispatcher *d)
 	d->book.checkpointing = false;
 	d->book.live = d->book.written;
 	ledger_checkpoint_end(d->ledger);
+	struct log_line *l = log_begin(LOG_LEVEL_DEBUG, "checkpoint");
+	log_u64(l, "octets", d->book.written);
+	log_end(l);
 }
 
 static void on_first(struct writer_ticket *t, int result)

@@ -108,8 +108,8 @@ static void mail_done(struct writer_ticket *t, int result)
 	world_send(m->a->channel, FRAME_COMMITTED, &b, -1);
 }
 
-uint64_t world_mail(struct world *w, unsigned receiver, const char *from, const char *to,
-	struct span text, bool notify)
+static void mail_begin(struct world *w, unsigned receiver, const char *from, const char *to,
+	struct span text, struct mail_ticket *t)
 {
 	struct actor *a = &w->receivers[receiver];
 	struct message_rcpt rcpts[64];
@@ -117,7 +117,6 @@ uint64_t world_mail(struct world *w, unsigned receiver, const char *from, const 
 		.reverse_path = span_str(from),
 		.rcpts = rcpts,
 		.relay = 1};
-	struct mail_ticket t = {.t.done = mail_done, .a = a, .notify = notify};
 	struct draft *d;
 
 	for (struct span rest = span_str(to); rest.len > 0;) {
@@ -125,14 +124,41 @@ uint64_t world_mail(struct world *w, unsigned receiver, const char *from, const 
 		rcpts[m.n_rcpts++] = (struct message_rcpt){.address = span_head(rest, n)};
 		rest = span_from(rest, n + 1);
 	}
+	t->t.done = mail_done;
+	t->a = a;
 	WAIT_FOR(writer_can_append(a->writer, text.len + 65536));
 	assert_int_equal(draft_new(a->writer, &d), 0);
-	t.id = draft_id(d);
+	t->id = draft_id(d);
 	assert_int_equal(draft_append(d, text), 0);
-	assert_int_equal(draft_commit(d, &m, &t.t, &t.ref), 0);
-	WAIT_FOR(t.done);
+	assert_int_equal(draft_commit(d, &m, &t->t, &t->ref), 0);
 	draft_free(d);
+}
+
+uint64_t world_mail(struct world *w, unsigned receiver, const char *from, const char *to,
+	struct span text, bool notify)
+{
+	struct mail_ticket t = {.notify = notify};
+
+	mail_begin(w, receiver, from, to, text, &t);
+	WAIT_FOR(t.done);
 	return t.id;
+}
+
+void world_mail_many(
+	struct world *w, unsigned n, const char *from, const char *to, struct span text)
+{
+	struct mail_ticket *t = calloc(n, sizeof(*t));
+
+	assert_non_null(t);
+	for (unsigned i = 0; i < n; i++) {
+		t[i].notify = true;
+		mail_begin(w, i % RECEIVERS, from, to, text, &t[i]);
+		if (i % 100 == 99)
+			(void)fiber_sleep(USEC_PER_MSEC);
+	}
+	for (unsigned i = 0; i < n; i++)
+		WAIT_FOR(t[i].done);
+	free(t);
 }
 
 /* ---- the directory: by domain ---- */

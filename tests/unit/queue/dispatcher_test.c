@@ -2,6 +2,7 @@
  * delivered or reported, once, whatever dies; doubles are named before they happen. */
 #include "dispatcher_world.h"
 
+#include "base/clock.h"
 #include "ipc/spool_frames.h"
 #include "queue/dispatcher.h"
 #include <dirent.h>
@@ -245,6 +246,97 @@ static void dispatcher__receiver_dies(void **state)
 	with_world(receiver_dies);
 }
 
+static void checkpoint(struct world *w)
+{
+	const unsigned n = 1500;
+
+	/* More entries than two ledger segments hold. */
+	w->deliverer.habit = HABIT_DEFER;
+	world_mail_many(w, n, "a@x.test",
+		"a@far.test b@far.test c@far.test d@far.test e@far.test f@far.test g@far.test "
+		"h@far.test i@far.test j@far.test k@far.test l@far.test m@far.test n@far.test",
+		SPAN_LIT(TEXT));
+	WAIT_FOR(world_logged(w, "\"checkpoint\""));
+	w->deliverer.habit = HABIT_KEEP;
+	(void)fiber_sleep(100 * USEC_PER_MSEC);
+	world_kill(w);
+	world_start(w);
+	world_admin(w, ADMIN_QUEUE_LIST, 0);
+	assert_int_equal(w->rows, n);
+	w->deliverer.habit = HABIT_DELIVER;
+	for (unsigned i = 0; i < w->n_jobs; i++)
+		if (!w->jobs[i].answered)
+			job_answer(w, &w->jobs[i], HABIT_DELIVER);
+	WAIT_FOR(queue_is_empty(w));
+	world_kill(w);
+	world_start(w);
+	assert_true(queue_is_empty(w));
+	assert_false(world_logged(w, "possible-duplicate"));
+	assert_false(world_logged(w, "spool-damaged"));
+}
+static void dispatcher__checkpoint(void **state)
+{
+	(void)state;
+	with_world(checkpoint);
+}
+
+static void backlog(struct world *w)
+{
+	const unsigned n = 10000;
+	uint64_t begin = clock_monotonic_usec();
+
+	actor_die(&w->deliverer);
+	world_mail_many(w, n, "a@x.test", "u@far.test", SPAN_LIT(TEXT));
+	world_kill(w);
+	world_start(w);
+	world_admin(w, ADMIN_QUEUE_LIST, 0);
+	assert_int_equal(w->rows, n);
+	w->deliverer.habit = HABIT_DELIVER;
+	actor_live(&w->deliverer);
+	WAIT_FOR(w->n_jobs > n / 2);
+	world_kill(w);
+	world_start(w);
+	WAIT_FOR(w->n_jobs >= n && all_kept(w));
+	WAIT_FOR(queue_is_empty(w));
+	/* None twice but those that were named. */
+	assert_true(w->n_jobs == n || world_logged(w, "possible-duplicate"));
+	print_message("%u messages in %u ms, %u jobs\n", n,
+		(unsigned)((clock_monotonic_usec() - begin) / 1000), w->n_jobs);
+	world_kill(w);
+	world_start(w);
+	assert_true(queue_is_empty(w));
+}
+static void dispatcher__backlog(void **state)
+{
+	(void)state;
+	with_world(backlog);
+}
+
+static void drain_in_flight(struct world *w)
+{
+	w->deliverer.habit = HABIT_KEEP;
+	world_mail(w, 0, "a@x.test", "u1@far.test", SPAN_LIT(TEXT), true);
+	WAIT_FOR(w->n_jobs == 1);
+	world_send_u64(w->supervisor, FRAME_DRAIN, 5 * USEC_PER_SEC);
+	world_mail(w, 0, "a@x.test", "u2@far.test", SPAN_LIT(TEXT), true);
+	(void)fiber_sleep(50 * USEC_PER_MSEC);
+	assert_false(w->closed);
+	job_answer(w, &w->jobs[0], HABIT_DELIVER);
+	WAIT_FOR(w->closed);
+	assert_true(w->jobs[0].kept);
+	assert_int_equal(w->n_jobs, 1);
+	world_reap(w);
+	w->deliverer.habit = HABIT_DELIVER;
+	world_start(w);
+	WAIT_FOR(w->n_jobs == 2 && all_kept(w));
+	assert_false(world_logged(w, "possible-duplicate"));
+}
+static void dispatcher__drain_awaits_outcomes(void **state)
+{
+	(void)state;
+	with_world(drain_in_flight);
+}
+
 /* ---- untrusted peers, damaged disks ---- */
 
 static void send_notice(struct world *w, unsigned receiver, struct commit_notice n)
@@ -369,6 +461,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(dispatcher__all_die),
 		cmocka_unit_test(dispatcher__deliverer_dies),
 		cmocka_unit_test(dispatcher__receiver_dies),
+		cmocka_unit_test(dispatcher__checkpoint),
+		cmocka_unit_test(dispatcher__backlog),
+		cmocka_unit_test(dispatcher__drain_awaits_outcomes),
 		cmocka_unit_test(dispatcher__notices_are_not_believed),
 		cmocka_unit_test(dispatcher__damage_is_reported),
 		cmocka_unit_test(dispatcher__operator),

@@ -105,7 +105,7 @@ void world_start(struct world *w)
 	assert_true(w->ready);
 }
 
-static int reap(struct world *w)
+int world_reap(struct world *w)
 {
 	int status = 0;
 
@@ -118,13 +118,13 @@ static int reap(struct world *w)
 void world_kill(struct world *w)
 {
 	assert_int_equal(kill(w->pid, SIGKILL), 0);
-	(void)reap(w);
+	(void)world_reap(w);
 }
 
 int world_drain(struct world *w)
 {
 	world_send_u64(w->supervisor, FRAME_DRAIN, 3 * USEC_PER_SEC);
-	return reap(w);
+	return world_reap(w);
 }
 
 bool world_logged(struct world *w, const char *words)

@@ -15,7 +15,7 @@
 #include "spool/writer.h"
 
 #define RECEIVERS 2u
-#define JOBS_SEEN 4096u
+#define JOBS_SEEN 32768u
 
 enum habit {
 	HABIT_DELIVER,
@@ -73,7 +73,8 @@ void with_world(void (*fn)(struct world *w));
 /* Life of the dispatcher. start: living actors are older than it. */
 void world_start(struct world *w);
 void world_kill(struct world *w);
-int world_drain(struct world *w); /* its exit status */
+int world_reap(struct world *w); /* it ends by itself: its exit status */
+int world_drain(struct world *w);
 /* Waits up to 10 s; fails with the words otherwise. */
 #define WAIT_FOR(what)                                                                             \
 	do {                                                                                       \
@@ -94,6 +95,8 @@ void actor_die(struct actor *a);
 /* A message into the spool; its id. to: addresses separated by spaces. */
 uint64_t world_mail(struct world *w, unsigned receiver, const char *from, const char *to,
 	struct span text, bool notify);
+void world_mail_many(
+	struct world *w, unsigned n, const char *from, const char *to, struct span text);
 void job_answer(struct world *w, struct seen_job *j, enum habit habit);
 void job_dot(struct world *w, const struct seen_job *j);
 unsigned jobs_of(const struct world *w, uint64_t message);
