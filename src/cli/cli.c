@@ -18,7 +18,7 @@ static const struct {
 	{"check", cmd_check, "check the configuration and what it needs: file, line, remedy"},
 	{"queue", cmd_queue, "list|show|retry|hold|release|drop [ID...] [filters] [--all]"},
 	{"send", cmd_send, "[-f SENDER] RECIPIENT...  submit the message on standard input"},
-	{"user", cmd_user, "add|remove|list [NAME@DOMAIN]"},
+	{"user", cmd_user, "add|passwd|remove|list|test [NAME@DOMAIN] [--password-stdin]"},
 	{"top", cmd_top, "the counters of the running server"},
 	{"reload", cmd_reload, "read the configuration again, losing no session (as SIGHUP does)"},
 	{"version", cmd_version, "what this is"},

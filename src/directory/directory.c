@@ -1,0 +1,192 @@
+/* Questions come from receivers (untrusted) and the dispatcher; each is answered in its turn, from
+ * memory, without waiting. A question that cannot be read closes its asker's channel. */
+#include "directory/directory.h"
+
+#include "base/log.h"
+#include "base/stats.h"
+#include "directory/tables.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define ARENA_MAX (64u << 20) /* one answer's expansion */
+
+struct directory {
+	struct role_process *process;
+	struct tables tables;
+	struct list askers;
+	struct arena *arena;
+	struct buf answer;
+	bool loaded;
+};
+struct asker {
+	struct list node;
+	struct directory *d;
+	struct channel *channel;
+};
+
+static int answer_lookup(struct directory *d, struct span payload)
+{
+	struct lookup l;
+	int r = lookup_decode(payload, &l);
+
+	if (r < 0)
+		return r;
+	struct lookup_answer a = {
+		l.token, d->loaded ? route_lookup(&d->tables.route, l.address) : LOOKUP_TEMPORARY};
+	lookup_answer_encode(&a, &d->answer);
+	return FRAME_LOOKUP_ANSWER;
+}
+
+static int answer_expand(struct directory *d, struct span payload)
+{
+	struct expand_ask ask;
+	struct expand_answer a;
+	int r = expand_ask_decode(payload, &ask);
+
+	if (r < 0)
+		return r;
+	/* Out of memory is ours, not the address's: the dispatcher asks again. */
+	if (!d->loaded || route_expand(&d->tables.route, &ask, d->arena, &a) < 0)
+		a = (struct expand_answer){.token = ask.token, .status = LOOKUP_TEMPORARY};
+	expand_answer_encode(&a, &d->answer);
+	return FRAME_EXPAND_ANSWER;
+}
+
+static int answer_route(struct directory *d, struct span payload)
+{
+	struct expand_ask ask;
+	struct expand_child child = {.hop = {.kind = HOP_TEMPORARY,
+					     .enhanced = SPAN_LIT("4.3.0"),
+					     .text = SPAN_LIT("the tables cannot be read")}};
+	int r = expand_ask_decode(payload, &ask);
+
+	if (r < 0)
+		return r;
+	child.address = ask.address;
+	if (d->loaded)
+		(void)!route_next_hop(&d->tables.route, &ask, d->arena, &child.hop);
+	struct expand_answer a = {ask.token, LOOKUP_OK, &child, 1};
+	expand_answer_encode(&a, &d->answer);
+	return FRAME_ROUTE_ANSWER;
+}
+
+static int on_frame(void *arg, struct frame *f)
+{
+	struct asker *asker = arg;
+	struct directory *d = asker->d;
+	int type;
+
+	arena_reset(d->arena);
+	buf_reset(&d->answer);
+	switch (f->type) {
+	case FRAME_LOOKUP:
+		type = answer_lookup(d, f->payload);
+		break;
+	case FRAME_EXPAND:
+		type = answer_expand(d, f->payload);
+		break;
+	case FRAME_ROUTE:
+		type = answer_route(d, f->payload);
+		break;
+	default:
+		return -EPROTO;
+	}
+	if (type < 0)
+		return type;
+	STATS_ADD(lookups_total, 1);
+	if (d->answer.error)
+		return d->answer.error;
+	return channel_send(asker->channel, (uint16_t)type, buf_span(&d->answer), NULL, 0);
+}
+
+static void on_close(void *arg, int error)
+{
+	struct asker *a = arg;
+
+	if (error < 0)
+		log_text(LOG_LEVEL_WARN, "peer-lost", "a channel to the directory broke: %s",
+			strerror(-error));
+	list_remove(&a->node);
+	channel_free(a->channel);
+	free(a);
+}
+
+/* A peer may come before start. */
+static struct directory *state_of(struct role_process *p)
+{
+	struct directory *d = role_state(p);
+
+	if (d)
+		return d;
+	d = calloc(1, sizeof(*d));
+	if (!d || !(d->arena = arena_new(ARENA_MAX)))
+		abort(); /* at start, without memory: the supervisor tries again */
+	d->process = p;
+	d->answer = BUF_INIT(CHANNEL_FRAME_MAX);
+	list_init(&d->askers);
+	role_set_state(p, d);
+	return d;
+}
+
+static void directory_peer(struct role_process *p, enum role peer, unsigned index, int fd)
+{
+	static const struct channel_ops ops = {.on_frame = on_frame, .on_close = on_close};
+	struct asker *a = calloc(1, sizeof(*a));
+
+	if (!a) {
+		fd_close(fd);
+		return;
+	}
+	a->d = state_of(p);
+	int r = channel_new(fd, &ops, a, &a->channel);
+	if (r < 0) {
+		log_text(LOG_LEVEL_ERROR, "peer-lost", "%s[%u]: %s", role_name(peer), index,
+			strerror(-r));
+		free(a);
+		return;
+	}
+	list_push_back(&a->d->askers, &a->node);
+}
+
+static int directory_start(struct role_process *p)
+{
+	struct directory *d = state_of(p);
+	int r = tables_load(p, NULL, &d->tables);
+
+	d->loaded = r == 0;
+	return r;
+}
+
+/* Also when a table's file has changed: the configuration is the same then. */
+static void directory_reload(struct role_process *p, const struct config *old)
+{
+	struct directory *d = state_of(p);
+	struct tables next;
+
+	(void)old;
+	if (tables_load(p, d->loaded ? &d->tables : NULL, &next) < 0) {
+		/* The old tables point into the old configuration, which goes now. */
+		log_text(LOG_LEVEL_ERROR, "table-error",
+			"out of memory: answers are temporary failures now");
+		tables_done(&d->tables);
+		d->loaded = false;
+		return;
+	}
+	tables_done(&d->tables);
+	d->tables = next;
+	d->loaded = true;
+}
+
+static void directory_drain(struct role_process *p, uint64_t grace_usec)
+{
+	(void)grace_usec;
+	role_finished(p);
+}
+
+const struct role_ops directory_role = {
+	.role = ROLE_DIRECTORY,
+	.start = directory_start,
+	.peer = directory_peer,
+	.reload = directory_reload,
+	.drain = directory_drain,
+};

@@ -1,0 +1,139 @@
+/* Files are read whole, by pread: the description is the supervisor's too. A file that cannot be
+ * read makes its domain's unknown users temporary failures, never permanent ones. */
+#include "directory/tables.h"
+
+#include "base/log.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define READ_STEP	65536u
+#define ERRORS_MAX	(64u * 1024u)
+#define ERROR_LINES_MAX 20u
+
+static int read_whole(int fd, struct buf *out)
+{
+	off_t at = 0;
+
+	for (;;) {
+		char *room = buf_reserve(out, READ_STEP);
+		if (!room)
+			return out->error;
+		ssize_t n = pread(fd, room, READ_STEP, at);
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return 0;
+		out->len += (size_t)n;
+		at += n;
+	}
+}
+
+static void log_problems(struct span errors)
+{
+	for (unsigned i = 0; errors.len && i < ERROR_LINES_MAX; i++) {
+		struct span line = span_head(errors, span_index(errors, '\n'));
+		struct log_line *l = log_begin(LOG_LEVEL_WARN, "table-error");
+		log_span(l, "text", line);
+		log_end(l);
+		errors = span_from(errors, line.len + 1);
+	}
+}
+
+static void log_loaded(const char *kind, const char *path, size_t entries)
+{
+	struct log_line *l = log_begin(LOG_LEVEL_INFO, "table-loaded");
+
+	log_str(l, "kind", kind);
+	log_str(l, "file", path);
+	log_u64(l, "entries", entries);
+	log_end(l);
+}
+
+/* The file's octets, or an error that is logged. */
+static int read_table(
+	struct role_process *p, const char *kind, size_t index, const char *path, struct buf *out)
+{
+	char name[64];
+
+	(void)snprintf(name, sizeof(name), "%s:%zu", kind, index);
+	int fd = role_fd(p, name), r = fd < 0 ? -ENOENT : read_whole(fd, out);
+	if (r < 0)
+		log_text(LOG_LEVEL_ERROR, "table-error", "%s: cannot be read: %s", path,
+			strerror(-r));
+	return r;
+}
+
+static int load_users(
+	struct role_process *p, size_t i, const struct config_domain *d, struct route_tables *t)
+{
+	struct buf octets = BUF_INIT(USERS_FILE_MAX), errors = BUF_INIT(ERRORS_MAX);
+	int r = read_table(p, "users", i, d->users_path, &octets);
+
+	if (r == 0)
+		r = users_file_parse(buf_span(&octets), d->users_path, &t->users, &errors);
+	log_problems(buf_span(&errors));
+	if (r == 0)
+		log_loaded("users", d->users_path, users_file_count(t->users));
+	buf_done(&octets);
+	buf_done(&errors);
+	return r;
+}
+
+static int load_aliases(
+	struct role_process *p, size_t i, const struct config_domain *d, struct route_tables *t)
+{
+	struct buf octets = BUF_INIT(ALIASES_FILE_MAX), errors = BUF_INIT(ERRORS_MAX);
+	int r = read_table(p, "aliases", i, d->aliases_path, &octets);
+
+	if (r == 0)
+		r = aliases_parse(buf_span(&octets), d->aliases_path, &t->aliases, &errors);
+	log_problems(buf_span(&errors));
+	if (r == 0)
+		log_loaded("aliases", d->aliases_path, aliases_count(t->aliases));
+	buf_done(&octets);
+	buf_done(&errors);
+	return r;
+}
+
+static struct route_tables *same_domain(struct tables *old, const char *name)
+{
+	for (size_t i = 0; old && i < old->n; i++)
+		if (strcmp(old->route.config->domains[i].name, name) == 0)
+			return &old->route.tables[i];
+	return NULL;
+}
+
+int tables_load(struct role_process *p, struct tables *old, struct tables *ret)
+{
+	const struct config *c = role_config(p);
+	struct route_tables *t = calloc(c->n_domains + 1, sizeof(*t));
+
+	if (!t)
+		return -ENOMEM;
+	for (size_t i = 0; i < c->n_domains; i++) {
+		const struct config_domain *d = &c->domains[i];
+		struct route_tables *before = same_domain(old, d->name);
+		if (d->users == USERS_FILE && load_users(p, i, d, &t[i]) < 0) {
+			t[i].users = before ? TAKE(before->users) : NULL;
+			t[i].unreadable = !t[i].users;
+		}
+		if (d->aliases_path && load_aliases(p, i, d, &t[i]) < 0) {
+			t[i].aliases = before ? TAKE(before->aliases) : NULL;
+			t[i].unreadable |= !t[i].aliases;
+		}
+	}
+	*ret = (struct tables){{c, t}, c->n_domains};
+	return 0;
+}
+
+void tables_done(struct tables *t)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		users_file_free(t->route.tables[i].users);
+		aliases_free(t->route.tables[i].aliases);
+	}
+	free(t->route.tables);
+	*t = (struct tables){{NULL, NULL}, 0};
+}

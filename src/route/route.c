@@ -1,0 +1,187 @@
+/* A local address is looked up as: alias by the whole local part, user by the whole local part,
+ * then both without the subaddress ("user+tag"), then the catch-all, then postmaster, who always
+ * exists (RFC 5321 4.5.1). `route` blocks speak about foreign domains, and about a local one only
+ * if they name it exactly (a gateway that hands a domain on). */
+#include "route/route.h"
+
+#include "route/local.h"
+
+#define LOCAL_OCTETS 256u
+
+void local_done(struct local *l)
+{
+	buf_done(&l->name);
+}
+
+static const struct config_domain *find_domain(const struct route *r, const struct path *p)
+{
+	const struct config *c = r->config;
+
+	if (p->domain_kind == DOMAIN_NONE)
+		return c->n_domains ? &c->domains[0] : NULL;
+	/* [our address] means this host: the first domain takes postmaster's mail (RFC 5321 4.5.1).
+	 */
+	if (p->domain_kind != DOMAIN_NAME)
+		return NULL;
+	return config_domain(c, p->domain);
+}
+
+/* false: not local. */
+bool local_find(const struct route *r, const struct path *p, struct local *ret)
+{
+	const struct config_domain *d = find_domain(r, p);
+
+	if (!d)
+		return false;
+	*ret = (struct local){.domain = d,
+		.tables = &r->tables[d - r->config->domains],
+		.name = BUF_INIT(LOCAL_OCTETS)};
+	local_part_unquoted(p->local, true, &ret->name);
+	struct span all = buf_span(&ret->name);
+	ret->base = all;
+	for (const char *c = d->subaddress ? d->subaddress : "+"; *c; c++) {
+		size_t at = span_index(ret->base, *c);
+		if (at > 0)
+			ret->base = span_head(ret->base, at);
+	}
+	return true;
+}
+
+const struct alias *local_alias(const struct local *l)
+{
+	const struct aliases *a = l->tables->aliases;
+
+	if (!a)
+		return NULL;
+	const struct alias *found = aliases_find(a, buf_span(&l->name));
+	return found ? found : aliases_find(a, l->base);
+}
+
+bool local_user(const struct local *l)
+{
+	if (l->name.error || l->name.len == 0)
+		return false;
+	if (l->domain->users == USERS_ANY)
+		return true;
+	const struct users_file *u = l->tables->users;
+	return u && (users_file_has(u, buf_span(&l->name)) || users_file_has(u, l->base));
+}
+
+bool local_is_postmaster(const struct local *l)
+{
+	return span_equal_nocase(l->base, SPAN_LIT("postmaster"));
+}
+
+enum lookup_status route_lookup(const struct route *r, struct span address)
+{
+	struct path p;
+	struct local l;
+
+	if (mailbox_parse(address, true, true, &p) < 0)
+		return LOOKUP_UNKNOWN_USER;
+	if (!local_find(r, &p, &l))
+		return LOOKUP_NOT_LOCAL;
+	enum lookup_status s = LOOKUP_UNKNOWN_USER;
+	if (local_is_postmaster(&l) || local_alias(&l) || local_user(&l) || l.domain->catch_all)
+		s = LOOKUP_OK;
+	else if (l.tables->unreadable)
+		s = LOOKUP_TEMPORARY;
+	local_done(&l);
+	return s;
+}
+
+static bool title_matches(const char *title, struct span domain)
+{
+	struct span t = span_str(title);
+
+	if (span_equal(t, SPAN_LIT("*")))
+		return true;
+	if (t.len && t.ptr[0] == '.')
+		return domain.len > t.len &&
+		       span_equal_nocase(span_from(domain, domain.len - t.len), t);
+	return span_equal_nocase(domain, t);
+}
+
+/* The most telling title wins: exact, then the longest ".suffix", then "*". */
+static const struct config_route *block_for(const struct config *c, struct span domain)
+{
+	const struct config_route *best = NULL;
+	size_t best_len = 0;
+
+	for (size_t i = 0; i < c->n_routes; i++) {
+		const char *title = c->routes[i].domain;
+		size_t len = title[0] == '*' ? 1 : strlen(title) + (title[0] == '.' ? 1 : 1024);
+		if (title_matches(title, domain) && len > best_len) {
+			best = &c->routes[i];
+			best_len = len;
+		}
+	}
+	return best;
+}
+
+static int override_hop(
+	const struct expand_ask *ask, const char *domain, struct arena *a, struct hop *ret)
+{
+	struct target t = {0};
+	const char *why = NULL, *text = arena_str(a, ask->via);
+	int r = text ? target_parse(text, &t, &why) : -ENOMEM;
+
+	if (r == -EINVAL) {
+		*ret = (struct hop){
+			.kind = HOP_HOLD, .text = SPAN_LIT("--via cannot be understood")};
+		return 0;
+	}
+	if (r == 0)
+		r = route_target_hop(&t, domain, a, ret);
+	target_done(&t);
+	return r;
+}
+
+static int foreign_hop(const struct route *r, struct span domain, struct arena *a, struct hop *ret)
+{
+	const struct config_route *block = block_for(r->config, domain);
+
+	if (block)
+		return route_target_hop(&block->via, NULL, a, ret);
+	return route_target_hop(&r->config->relay.via, NULL, a, ret);
+}
+
+int route_next_hop(
+	const struct route *r, const struct expand_ask *ask, struct arena *a, struct hop *ret)
+{
+	struct path p;
+	struct local l;
+
+	if (mailbox_parse(ask->address, true, true, &p) < 0) {
+		*ret = (struct hop){.kind = HOP_FAIL,
+			.enhanced = SPAN_LIT("5.1.3"),
+			.text = SPAN_LIT("not an address")};
+		return 0;
+	}
+	bool local = local_find(r, &p, &l);
+	if (ask->via.len) {
+		int e = override_hop(ask, local ? l.domain->name : NULL, a, ret);
+		if (local)
+			local_done(&l);
+		return e;
+	}
+	if (!local)
+		return foreign_hop(r, p.domain, a, ret);
+	const struct config_route *block = block_for(r->config, p.domain);
+	int e = 0;
+	if (block && span_equal_nocase(span_str(block->domain), p.domain)) {
+		e = route_target_hop(&block->via, l.domain->name, a, ret);
+	} else if (local_user(&l) || local_is_postmaster(&l) || l.domain->catch_all) {
+		e = route_target_hop(&l.domain->deliver, l.domain->name, a, ret);
+	} else if (l.tables->unreadable) {
+		*ret = (struct hop){.kind = HOP_TEMPORARY,
+			.enhanced = SPAN_LIT("4.3.0"),
+			.text = SPAN_LIT("the users or aliases file cannot be read")};
+	} else {
+		*ret = (struct hop){.kind = HOP_FAIL,
+			.enhanced = SPAN_LIT("5.1.1"),
+			.text = SPAN_LIT("no such user here")};
+	}
+	local_done(&l);
+	return e;
+}
