@@ -15,8 +15,7 @@ static void ignore(struct writer_ticket *t, int result)
 
 struct found {
 	struct rig *rig;
-	uint64_t ids[SENT_MAX * 2];
-	struct record_ref refs[SENT_MAX * 2];
+	uint64_t ids[SENT_MAX + 16];
 	unsigned n, damaged, damages;
 	bool check_bodies;
 };
@@ -27,7 +26,6 @@ static int on_commit(
 	struct found *f = arg;
 
 	assert_true(f->n < ARRAY_LEN(f->ids));
-	f->refs[f->n] = *ref;
 	f->ids[f->n++] = id;
 	f->damaged += damaged;
 	if (f->check_bodies && !damaged)

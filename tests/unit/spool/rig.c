@@ -48,7 +48,7 @@ static void on_error(void *arg, const char *name, int error)
 	struct rig *r = arg;
 
 	(void)error;
-	if (r->n_errors < RIG_SEEN)
+	if (r->n_errors < RIG_ERRORS)
 		snprintf(r->errors[r->n_errors++], sizeof(r->errors[0]), "%s", name);
 }
 

@@ -6,8 +6,9 @@
 #include "spool/ledger.h"
 #include "spool/recover.h"
 
-#define RIG_SLOTS 3u /* 0: the dispatcher's, 1 and 2: receivers' */
-#define RIG_SEEN  64u
+#define RIG_SLOTS  3u /* 0: the dispatcher's, 1 and 2: receivers' */
+#define RIG_SEEN   32u
+#define RIG_ERRORS 8u
 
 struct rig;
 struct rig_writer {
@@ -23,7 +24,7 @@ struct rig {
 	struct ledger *ledger;
 	struct rig_writer writers[RIG_SLOTS];
 	uint64_t ready[RIG_SEEN], forgotten[RIG_SEEN];
-	char errors[RIG_SEEN][32];
+	char errors[RIG_ERRORS][32];
 	unsigned n_ready, n_forgotten, n_errors, n_low, n_room;
 };
 extern const struct store_limits rig_limits; /* segments of 1 MiB, 4 MiB of reserve */

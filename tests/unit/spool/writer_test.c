@@ -15,15 +15,15 @@ static void rig_ready(struct rig *r, uint64_t seed)
 static void writer_sync__sessions_share_a_sync(void **state)
 {
 	struct rig r;
-	struct rig_mail sent[20];
+	struct rig_mail sent[10];
 
 	(void)state;
 	rig_ready(&r, 1);
 	unsigned before = r.fake.syncs;
-	for (unsigned i = 0; i < 20; i++)
+	for (unsigned i = 0; i < 10; i++)
 		want_int("send", 0, rig_send(&r, 1, 1000, &sent[i]));
 	fake_run(&r.fake);
-	for (unsigned i = 0; i < 20; i++)
+	for (unsigned i = 0; i < 10; i++)
 		want_int("ticket", 0, sent[i].result);
 	/* The first begins at once, the others wait for it and go together. */
 	want_u64("syncs", 2, r.fake.syncs - before);
