@@ -267,22 +267,6 @@ static int control_start(struct role_process *p)
 	return r;
 }
 
-/* A reload hands down a new fd for the same socket and closes the one that is watched. */
-static void control_reload(struct role_process *p, const struct config *old)
-{
-	struct control *ctl = role_state(p);
-	int listener = role_fd(p, "control");
-
-	(void)old;
-	watch_done(&ctl->listener);
-	memset(&ctl->listener, 0, sizeof(ctl->listener));
-	int r = watch_init(&ctl->listener, listener, on_listener);
-	if (r < 0)
-		log_text(LOG_LEVEL_ERROR, "control-closed", "%s", strerror(-r));
-	else
-		on_listener(&ctl->listener, 0);
-}
-
 static void control_drain(struct role_process *p, uint64_t grace_usec)
 {
 	(void)grace_usec;
@@ -298,7 +282,6 @@ const struct role_ops control_role = {
 	.role = ROLE_CONTROL,
 	.start = control_start,
 	.peer = control_peer,
-	.reload = control_reload,
 	.drain = control_drain,
 	.supervisor_frame = control_supervisor_frame,
 };

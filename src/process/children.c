@@ -51,6 +51,7 @@ static bool gets(enum role role, const char *name)
 	} rights[] = {
 		{"listener:", ROLE_RECEIVER},
 		{"submit", ROLE_RECEIVER},
+		{"permits", ROLE_RECEIVER},
 		{"spool", ROLE_DISPATCHER},
 		{"maildir:", ROLE_MAILBOX},
 		{"users:", ROLE_DIRECTORY},
@@ -76,13 +77,21 @@ static void send_frame(struct child *c, uint16_t type, struct span payload, int 
 			c->index, strerror(-r));
 }
 
-static void send_fds(struct child *c)
+/* What a reload may change. The rest (spool, unix sockets, shared tables) is given once: its users
+ * hold it for their whole life. */
+static bool is_renewed(const char *name)
+{
+	return strncmp(name, "listener:", 9) == 0 || strncmp(name, "users:", 6) == 0 ||
+	       strncmp(name, "aliases:", 8) == 0 || strncmp(name, "maildir:", 8) == 0;
+}
+
+static void send_fds(struct child *c, bool again)
 {
 	struct buf b = BUF_INIT(8192);
 	const struct resources *r = &c->s->resources;
 
 	for (size_t i = 0; i < r->n; i++) {
-		if (!gets(c->role, r->items[i].name))
+		if (!gets(c->role, r->items[i].name) || (again && !is_renewed(r->items[i].name)))
 			continue;
 		buf_reset(&b);
 		wire_put_span(&b, span_str(r->items[i].name));
@@ -227,7 +236,7 @@ static int spawn(struct child *c)
 	c->started_usec = loop_now_usec();
 	send_config(c);
 	send_stats(c);
-	send_fds(c);
+	send_fds(c, false);
 	for (unsigned i = 0; i < s->n_children; i++) {
 		struct child *peer = s->children[i];
 		if (peer != c && peer->pid && talk(c->role, peer->role))
@@ -384,7 +393,7 @@ void children_reload(struct supervisor *s)
 		if (!c->pid)
 			continue;
 		send_config(c);
-		send_fds(c);
+		send_fds(c, true);
 		send_frame(c, FRAME_START, SPAN_NULL, -1);
 	}
 }
@@ -395,7 +404,7 @@ void children_new_tables(struct supervisor *s)
 		struct child *c = s->children[i];
 		if (!c->pid || c->role != ROLE_DIRECTORY)
 			continue;
-		send_fds(c);
+		send_fds(c, true);
 		send_frame(c, FRAME_START, SPAN_NULL, -1);
 	}
 }

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -238,6 +239,19 @@ int resources_open_data(
 	e = add(r, "spool", spool, NULL);
 	int e2 = add(r, "empty", empty, NULL);
 	return e < 0 ? e : e2;
+}
+
+int resources_add_shared(struct resources *r, const char *name, uint64_t octets)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || ftruncate(fd, (off_t)octets) < 0 ||
+		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
+		int e = -errno;
+		fd_close(fd);
+		return e;
+	}
+	return add(r, name, fd, NULL);
 }
 
 bool resources_listener_is_active(const struct config_listener *l)
@@ -476,7 +490,7 @@ int resources_open(struct resources *r, struct resources *old, const struct conf
 
 void resources_adopt(struct resources *next, struct resources *old)
 {
-	static const char *const kept[] = {"spool", "empty"};
+	static const char *const kept[] = {"spool", "empty", "permits"};
 
 	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
 		struct resource *item = find(old, kept[i]);

@@ -26,6 +26,8 @@ void resources_done(struct resources *r);
 /* data, data/spool, data/empty, both locks. */
 MUST_CHECK int resources_open_data(
 	struct resources *r, const struct config *c, const struct accounts *a, struct buf *errors);
+/* A zeroed table that processes of one role share (limits of connections): hints only. */
+MUST_CHECK int resources_add_shared(struct resources *r, const char *name, uint64_t octets);
 /* Listening sockets, the unix sockets, maildir prefixes, users and aliases files: what the
  * configuration names. `old` (NULL at start): sockets with the same address are taken over. */
 MUST_CHECK int resources_open(struct resources *r, struct resources *old, const struct config *c,

@@ -21,9 +21,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define EXIT_CONFIG   78
-#define EXIT_OS	      71
-#define TABLES_PERIOD (USEC_PER_SEC / 2)
+#define PERMITS_OCTETS (8u << 20) /* what accept/permits.c expects */
+#define EXIT_CONFIG    78
+#define EXIT_OS	       71
+#define TABLES_PERIOD  (USEC_PER_SEC / 2)
 
 static void print_errors(const struct buf *errors)
 {
@@ -303,6 +304,8 @@ static int prepare(struct supervisor *s, struct buf *errors)
 		buf_printf(errors, "cannot %s: %s\n", what, strerror(-r));
 	if (r == 0)
 		r = resources_open_data(&s->resources, s->config, &s->accounts, errors);
+	if (r == 0)
+		r = resources_add_shared(&s->resources, "permits", PERMITS_OCTETS);
 	if (r == 0)
 		r = resources_open(&s->resources, NULL, s->config, &s->accounts, errors);
 	return r;

@@ -132,6 +132,27 @@ static bool names_itself(const struct alias *alias, const struct local *l)
 	return false;
 }
 
+/* "ada+tag" without a user of that very name is ada's mailbox: one copy there, whatever the tags.
+ */
+static int add_mailbox(struct expansion *x, struct local *l, uint32_t at)
+{
+	const struct users_file *u = l->tables->users;
+	bool own = l->base.len == l->name.len || (u && users_file_has(u, buf_span(&l->name)));
+	struct buf written = BUF_INIT(1024);
+	struct span base;
+	bool fresh = true;
+
+	if (own || !local_user(l))
+		return add_child(x, x->todo[at]);
+	local_part_quoted(l->base, &written);
+	buf_printf(&written, "@%s", l->domain->name);
+	int r = written.error ? written.error : canonical(x, buf_span(&written), NULL, &base);
+	buf_done(&written);
+	if (r == 0)
+		r = see(x, base, &fresh);
+	return r < 0 || !fresh ? r : add_child(x, base);
+}
+
 static int expand_local(struct expansion *x, struct local *l, uint32_t at)
 {
 	const struct alias *alias = local_alias(l);
@@ -154,7 +175,7 @@ static int expand_local(struct expansion *x, struct local *l, uint32_t at)
 		if (r < 0 && r != -EINVAL)
 			return r;
 	}
-	return add_child(x, x->todo[at]);
+	return add_mailbox(x, l, at);
 }
 
 static int expand_one(struct expansion *x, uint32_t at)

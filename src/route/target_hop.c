@@ -88,6 +88,8 @@ int route_target_hop(const struct target *t, const char *domain, struct arena *a
 			.text = SPAN_LIT(
 				"held by the configuration; release it with queue release --via")};
 		break;
+	/* Without relay.via mail for others (reports, forwards) goes where the Internet says. */
+	case TARGET_NONE:
 	case TARGET_MX:
 		r = not_yet(&h, "delivery by MX needs the resolver, which is not there yet");
 		break;
@@ -96,12 +98,6 @@ int route_target_hop(const struct target *t, const char *domain, struct arena *a
 		break;
 	case TARGET_PIPE:
 		r = not_yet(&h, "pipe: is not there yet");
-		break;
-	case TARGET_NONE:
-		h = (struct hop){.kind = HOP_FAIL,
-			.enhanced = SPAN_LIT("5.4.4"),
-			.text = SPAN_LIT(
-				"no route: neither a domain nor relay.via takes this address")};
 		break;
 	}
 	if (r == 0)
