@@ -38,18 +38,6 @@ static bool is_own(const struct slot *slot)
 	return slot->number == SLOT_DISPATCHER || slot->number == SLOT_LEDGER;
 }
 
-static bool room_for(const struct store *s, const struct slot *slot, bool wanted)
-{
-	uint64_t room, need = s->segment_size + s->making_octets;
-
-	if (s->seam->ops->free_octets(s->seam->disk, &room) < 0)
-		return false;
-	need += is_own(slot) ? s->reserve / RESERVE_PART_OWN : s->reserve;
-	if (!wanted)
-		need += SPARE_MARGIN * s->segment_size;
-	return room >= need;
-}
-
 /* Those of an earlier life may be open too (store_claim), but perhaps to nobody. */
 static bool has_open(const struct slot *slot)
 {
@@ -57,6 +45,19 @@ static bool has_open(const struct slot *slot)
 		if (segment_of(n)->given && segment_of(n)->pub.state == SEGMENT_OPEN)
 			return true;
 	return false;
+}
+
+static bool room_for(const struct store *s, const struct slot *slot, bool wanted)
+{
+	uint64_t room, need = s->segment_size + s->making_octets;
+
+	if (s->seam->ops->free_octets(s->seam->disk, &room) < 0)
+		return false;
+	/* Into the reserve only for what is needed now, not for the next one. */
+	need += is_own(slot) && !has_open(slot) ? s->reserve / RESERVE_PART_OWN : s->reserve;
+	if (!wanted)
+		need += SPARE_MARGIN * s->segment_size;
+	return room >= need;
 }
 
 /* Nobody is at work on this slot's wish, and its writer has no other segment. */
