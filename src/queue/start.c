@@ -145,7 +145,7 @@ int queue_start(struct queue *q, uint64_t now, uint64_t wall, bool same_boot)
 	if (!same_boot)
 		q->next_job += BOOT_JOB_GAP;
 	queue_replay_marks(q);
-	q->want_sync = true;
+	q->want_sync = !same_boot; /* the suspects, before anybody takes note of the new boot */
 	q->started = true;
 	for (struct mail *m; (m = table_from(&q->mails, id, &id)); id++) {
 		if (m->texts)

@@ -1,6 +1,6 @@
 /* The ordered table. Invariants: no block is empty; keys ascend through and across the blocks. A
- * full block whose end is the place of insertion is followed by a fresh one instead of being cut in
- * half: ids of one segment only grow, so that blocks stay nearly full. */
+ * full block is cut at the place of insertion when that lies in its second half: ids of one segment
+ * only grow, so that the ids of each segment come to have blocks of their own, nearly full. */
 #include "queue/table.h"
 
 #include <stdlib.h>
@@ -87,7 +87,7 @@ static struct table_block *block_split(struct table *t, size_t at, uint32_t *i)
 	struct table_block *after = block_insert(t, at + 1);
 	if (!after)
 		return NULL;
-	uint32_t keep = *i == b->n ? b->n : b->n / 2;
+	uint32_t keep = MAX(*i, b->n / 2);
 	after->n = b->n - keep;
 	memcpy(after->items, &b->items[keep], after->n * sizeof(b->items[0]));
 	b->n = keep;
