@@ -6,87 +6,32 @@
  *
  * A record that cannot be read is reported with its file and place, and its segment is kept for
  * inspection. A message of which a part is unreadable is held, never delivered in pieces. A record
- * that kills the dispatcher while it is read is found by the marker: a small file in the spool
- * folder, mapped, that names what is being read and how often reading it has ended a process. After
- * MARK_DEATHS it is skipped and reported; a kill from outside is thereby not mistaken for it.
+ * that kills the dispatcher while it is read is skipped and reported (dispatcher_marker.h).
  *
  * Segments may still be in the hands of receivers that outlived the last dispatcher: those are
  * claimed at the start and read once more when they come back (dispatcher_receiver.c). */
 #include "queue/dispatcher_internal.h"
 
 #include "base/log.h"
+#include "queue/dispatcher_marker.h"
 #include "spool/recover.h"
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #define SLICE_USEC     (20 * USEC_PER_MSEC)
 #define OWN_WAIT_USEC  (3 * USEC_PER_SEC)  /* for the first segment of our writer */
 #define MARK_STEP      (UINT64_C(1) << 63) /* no offset of a record: a step through a segment */
 #define RECORDS_A_STEP 64u
-#define MARKER_NAME    "recovering"
-#define MARKER_OCTETS  4096u
-#define MARK_DEATHS    2u
 #define REPORTS_MAX    20u /* lines about damage in one segment */
 
-struct marker { /* its layout in the file; read back only by the same machine */
-	uint64_t segment, offset, deaths;
-};
 struct recovery {
 	struct dispatcher *d;
-	struct marker *marker; /* mapped, or NULL without one */
-	struct marker suspect; /* what ended the last recovery */
+	struct marker marker;
 	struct arena *arena;
 	uint64_t entries, commits, live, slice_end;
 	unsigned reported;
 };
-
-/* ---- the marker ---- */
-
-static void marker_open(struct recovery *r)
-{
-	static const char zeros[MARKER_OCTETS];
-	int folder = role_fd(r->d->process, "spool");
-	CLEANUP(fd_closep)
-	int fd = openat(folder, MARKER_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-
-	if (fd < 0)
-		return;
-	if (pread(fd, &r->suspect, sizeof(r->suspect), 0) != (ssize_t)sizeof(r->suspect))
-		r->suspect = (struct marker){0};
-	/* All of the page must exist: a store into a hole of a full disk would kill us. */
-	if (pwrite(fd, zeros, sizeof(zeros), 0) != (ssize_t)sizeof(zeros))
-		return;
-	void *map = mmap(NULL, MARKER_OCTETS, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED)
-		return;
-	r->marker = map;
-	/* Until that record is met again, a death still counts for it. */
-	*r->marker = r->suspect;
-}
-
-static void marker_close(struct recovery *r)
-{
-	if (r->marker)
-		(void)munmap(r->marker, MARKER_OCTETS);
-	r->marker = NULL;
-	(void)unlinkat(role_fd(r->d->process, "spool"), MARKER_NAME, 0);
-}
-
-/* false: this record has ended us before, often enough. */
-static bool marker_set(struct recovery *r, uint64_t segment, uint64_t offset)
-{
-	bool again = r->suspect.segment == segment && r->suspect.offset == offset &&
-		     r->suspect.deaths > 0;
-
-	if (again && r->suspect.deaths >= MARK_DEATHS)
-		return false;
-	if (r->marker)
-		*r->marker = (struct marker){segment, offset, again ? r->suspect.deaths + 1 : 1};
-	return true;
-}
 
 /* ---- slices ---- */
 
@@ -107,7 +52,7 @@ static int each_entry(void *arg, uint8_t type, struct span payload)
 	int e = -ECANCELED;
 
 	r->entries++;
-	if (marker_set(r, 0, r->entries))
+	if (marker_set(&r->marker, 0, r->entries))
 		e = queue_replay_entry(r->d->queue, type, payload);
 	if (e == -ENOMEM)
 		return e;
@@ -158,7 +103,7 @@ static int on_commit(
 	struct message m;
 
 	r->commits++;
-	if (!marker_set(r, ref->segment, ref->offset)) {
+	if (!marker_set(&r->marker, ref->segment, ref->offset)) {
 		s->damaged = true;
 		dispatcher_log_damage(s->name, ref->offset, ref->length,
 			"this COMMIT ended the dispatcher: skipped");
@@ -211,7 +156,7 @@ SUSPENDS static int recover_segment(struct recovery *r, struct store_segment *s)
 		return e;
 	r->reported = 0;
 	do {
-		if (!marker_set(r, sequence, ++step | MARK_STEP)) {
+		if (!marker_set(&r->marker, sequence, ++step | MARK_STEP)) {
 			s->damaged = true;
 			dispatcher_log_damage(s->name, 0, 0,
 				"reading it ended the dispatcher: the rest is skipped");
@@ -350,14 +295,14 @@ void dispatcher_recover(void *arg)
 
 	if (!r.arena)
 		abort();
-	marker_open(&r);
+	marker_open(&r.marker, role_fd(d->process, "spool"));
 	int e = recover_ledger(&r);
 	bool same = same_boot(d);
 	dispatcher_ledger_wake(d);
 	if (e == 0)
 		e = recover_segments(&r);
 	arena_free(r.arena);
-	marker_close(&r);
+	marker_close(&r.marker);
 	if (e < 0) {
 		/* Starting with half a queue would lose the other half. */
 		role_failed(d->process, "cannot read the spool: %s", strerror(-e));
