@@ -398,6 +398,17 @@ void children_reload(struct supervisor *s)
 	}
 }
 
+void children_renew(struct supervisor *s, enum role role)
+{
+	struct buf b = BUF_INIT(16);
+
+	wire_put_u64(&b, s->config->grace);
+	for (unsigned i = 0; i < s->n_children; i++)
+		if (s->children[i]->pid && s->children[i]->role == role)
+			send_frame(s->children[i], FRAME_DRAIN, buf_span(&b), -1);
+	buf_done(&b);
+}
+
 void children_new_tables(struct supervisor *s)
 {
 	for (unsigned i = 0; i < s->n_children; i++) {

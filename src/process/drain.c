@@ -77,5 +77,6 @@ void drain_begin(struct supervisor *s)
 	if (loop_timer_set(&s->drain_timer, s->drain_deadline + USEC_PER_SEC) < 0)
 		abort();
 	tell_phase(s);
+	resources_stop_listening(&s->resources);
 	drain_step(s);
 }

@@ -488,6 +488,26 @@ int resources_open(struct resources *r, struct resources *old, const struct conf
 	return failed;
 }
 
+bool resources_have_new_folder(const struct resources *next, const struct resources *old)
+{
+	for (size_t i = 0; i < next->n; i++) {
+		bool known = strncmp(next->items[i].name, "maildir:", 8) != 0;
+		for (size_t j = 0; j < old->n && !known; j++)
+			known = strcmp(next->items[i].name, old->items[j].name) == 0;
+		if (!known)
+			return true;
+	}
+	return false;
+}
+
+void resources_stop_listening(const struct resources *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (strncmp(r->items[i].name, "listener:", 9) == 0 ||
+			strcmp(r->items[i].name, "submit") == 0)
+			(void)shutdown(r->items[i].fd, SHUT_RDWR);
+}
+
 void resources_adopt(struct resources *next, struct resources *old)
 {
 	static const char *const kept[] = {"spool", "empty", "permits"};

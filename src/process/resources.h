@@ -32,6 +32,11 @@ MUST_CHECK int resources_add_shared(struct resources *r, const char *name, uint6
  * configuration names. `old` (NULL at start): sockets with the same address are taken over. */
 MUST_CHECK int resources_open(struct resources *r, struct resources *old, const struct config *c,
 	const struct accounts *a, struct buf *errors);
+/* Does next have a mail folder that old has not? */
+bool resources_have_new_folder(const struct resources *next, const struct resources *old);
+/* Nobody connects any more, whoever else holds the sockets: a client is refused at once instead of
+ * waiting for an accept that never comes. Established connections are not touched. */
+void resources_stop_listening(const struct resources *r);
 /* Moves what outlives a reload (data folder, locks, spool) from old to next; ends old. */
 void resources_adopt(struct resources *next, struct resources *old);
 /* Reopens tables that were replaced or changed; true when any was. */

@@ -153,6 +153,8 @@ static void reload(struct supervisor *s)
 		config_free(c);
 		resources_done(&next);
 	} else {
+		/* What a process may reach is fixed for its life (landlock). */
+		bool new_folder = c && resources_have_new_folder(&next, &s->resources);
 		if (c) {
 			resources_adopt(&next, &s->resources);
 			s->resources = next;
@@ -165,6 +167,8 @@ static void reload(struct supervisor *s)
 		supervise_log_init(s->config, ROLE_SUPERVISOR, -1);
 		say_closed(s->config);
 		children_reload(s);
+		if (new_folder)
+			children_renew(s, ROLE_MAILBOX);
 		log_text(LOG_LEVEL_INFO, "reloaded", "the new configuration is in force");
 	}
 	supervisor_say(s, "READY=1");
