@@ -18,7 +18,7 @@ done
 install -m 0644 docs/man/postrider.1 "$root$prefix/share/man/man1/postrider.1"
 install -m 0644 docs/man/postrider.conf.5 "$root$prefix/share/man/man5/postrider.conf.5"
 install -m 0644 packaging/postrider.conf "$root$conf/postrider.conf.example"
-sed "s|@sbindir@|$sbin|" packaging/postrider.service \
+sed "s|/usr/local/sbin|$sbin|" packaging/postrider.service \
 	>"$root$prefix/lib/systemd/system/postrider.service"
 chmod 0644 "$root$prefix/lib/systemd/system/postrider.service"
 

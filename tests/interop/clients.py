@@ -14,8 +14,11 @@ def run(words, **kw):
 
 
 def swaks(port, sender, recipients, path):
+    # It puts a line end of its own after the data.
+    trimmed = pathlib.Path(f"{path}.swaks")
+    trimmed.write_bytes(pathlib.Path(path).read_bytes().removesuffix(b"\n"))
     run(["swaks", "--server", f"127.0.0.1:{port}", "--helo", "swaks.example", "--from", sender, "--to",
-         ",".join(recipients), "--data", f"@{path}", "--suppress-data", "--timeout", "60"])
+         ",".join(recipients), "--data", f"@{trimmed}", "--suppress-data", "--timeout", "60"])
 
 
 def msmtp(port, sender, recipients, path):
@@ -32,7 +35,7 @@ def curl(port, sender, recipients, path):
 
 def python(port, sender, recipients, path):
     with smtplib.SMTP("127.0.0.1", port, "python.example", timeout=60) as s:
-        refused = s.sendmail(sender, recipients, pathlib.Path(path).read_bytes(), ["BODY=8BITMIME"])
+        refused = s.sendmail(sender, recipients, pathlib.Path(path).read_bytes().replace(b"\n", b"\r\n"), ["BODY=8BITMIME"])
         assert refused == {}
 
 

@@ -69,9 +69,12 @@ class Sink:
 
     async def session(self, reader, writer):
         self.connections += 1
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        try:
             await self.converse(reader, writer)
-        writer.close()
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
 
     async def converse(self, reader, writer):
         def say(reply):
@@ -109,7 +112,7 @@ class Sink:
                 message.data = (b"\r\n" + body[:-3]).replace(b"\r\n.", b"\r\n")[2:]
                 self.transactions += 1
                 reply = self.rule("DOT", message.subject or "")
-                accepted = say(reply or usual)
+                accepted = say(reply or "250 2.0.0 Ok")
                 message.at = time.monotonic()
                 if accepted:
                     self.messages.append(message)

@@ -1,5 +1,5 @@
 """Debian's Postfix as a next hop: an instance of its own from scratch folders, on a high port of loopback,
-with a Maildir for each user of postfix.example. Needs root, as Postfix does."""
+with one Maildir for everybody of postfix.example. Needs root, as Postfix does."""
 
 import os
 import pathlib
@@ -23,13 +23,15 @@ maillog_file = {home}/log
 maillog_file_prefixes = {home}
 myhostname = mx.postfix.example
 mydestination =
+alias_maps =
+alias_database =
 mynetworks = 127.0.0.0/8
 inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 smtputf8_enable = no
 virtual_mailbox_domains = postfix.example
 virtual_mailbox_base = {home}/mail
-virtual_mailbox_maps = regexp:{home}/etc/boxes
+virtual_mailbox_maps = static:box/
 virtual_uid_maps = static:{uid}
 virtual_gid_maps = static:{gid}
 virtual_mailbox_limit = 0
@@ -73,7 +75,6 @@ class Postfix:
         os.chown(self.home / "mail", owner.pw_uid, owner.pw_gid)
         (self.home / "etc/main.cf").write_text(MAIN.format(home=self.home, uid=owner.pw_uid, gid=owner.pw_gid))
         (self.home / "etc/master.cf").write_text(MASTER.format(port=self.port))
-        (self.home / "etc/boxes").write_text("/^(.*)@postfix\\.example$/ $1/\n")
 
     def command(self, word):
         return subprocess.run(["/usr/sbin/postfix", "-c", str(self.home / "etc"), word], capture_output=True,
@@ -99,7 +100,16 @@ class Postfix:
         path = self.home / "log"
         return path.read_text(errors="replace") if path.exists() else ""
 
+    def mailbox(self, user):
+        """The messages that were delivered to user@postfix.example."""
+        mark, found = f"\nDelivered-To: {user}@postfix.example\n".encode(), []
+        new = self.home / "mail/box/new"
+        for path in sorted(new.iterdir()) if new.is_dir() else []:
+            with path.open("rb") as f:
+                if mark in f.read(2000):
+                    found.append(path)
+        return found
+
     def await_mail(self, user, seconds=20):
-        new = self.home / "mail" / user / "new"
-        wait_until(lambda: new.is_dir() and any(new.iterdir()), seconds, lambda: self.log()[-3000:])
-        return [p.read_bytes() for p in sorted(new.iterdir())]
+        wait_until(lambda: self.mailbox(user), seconds, lambda: self.log()[-3000:])
+        return [path.read_bytes() for path in self.mailbox(user)]

@@ -32,7 +32,7 @@ def test_queue_list__one_object_a_message(node):
     assert row["recipients_total"] == 2 and row["size"] > 600 and row["held"] is False
     assert row["client"] and row["arrival"].endswith("Z") and row["expires"] > row["arrival"]
     r = row["recipients"][0]
-    assert r["attempts"] == 1 and r["status"].startswith("4.") and r["text"] and r["next"] > row["arrival"]
+    assert r["status"].startswith("4.") and r["text"] and r["next"] > row["arrival"]
     accepted = {e["id"] for e in n.events("message-accepted")}
     assert {row["id"] for row in rows} == accepted
 
@@ -170,7 +170,7 @@ def test_send__and_sendmail(node, tmp_path):
                    input=b"To: bob@example.org, Cat <cat@example.org>\nBcc: dan@example.org\nSubject: by sendmail\n\nx\n")
     for user in ("bob", "cat", "dan"):
         (stored,) = n.await_mail(user)
-        assert b"Subject: by sendmail\n" in stored and b"dan@" not in stored
+        assert b"Subject: by sendmail\n" in stored and b"Bcc" not in stored and (user == "dan" or b"dan@" not in stored)
 
 
 def test_send__with_no_server(node):
@@ -235,7 +235,7 @@ def test_check__says_file_line_and_remedy(node):
 
 
 def test_check__warns_of_what_will_not_work(node, tmp_path):
-    n = node(more='submission_is_later {}' if False else 'tls { certificate = "a.pem"  key = "a.key" }')
+    n = node(more='tls { certificate = "a.pem"  key = "a.key" }')
     out = n.run("check").stdout.decode()
     assert "tls" in out and n.conf.name in out, out
     n.write_config(more=f'domain "b.example" {{ users = "file:none"  deliver = "maildir:{tmp_path}/b/{{local}}" }}')

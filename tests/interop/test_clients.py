@@ -40,7 +40,7 @@ def attachment(octets=300_000):
 
 def large():
     """20 MiB on the wire."""
-    return attachment(15_100_000)
+    return attachment(15_600_000)
 
 
 KINDS = {"plain": plain, "utf8": utf8, "attachment": attachment, "large": large}
@@ -68,7 +68,8 @@ def split_trace(stored, raw, hops, also=()):
     assert len(stored) >= len(raw) and stored[len(stored) - len(raw):] == raw, (len(stored), len(raw), stored[:600])
     head = stored[: len(stored) - len(raw)].decode()
     fields = [line.partition(":")[0] for line in head.splitlines() if line[:1] not in " \t"]
-    assert [f for f in fields if f not in also] == ["Return-Path"] + ["Received"] * hops, head
+    fields = [f for f in fields if f not in also]
+    assert fields == ["Return-Path", "Delivered-To"] + ["Received"] * hops, head
     assert head.startswith(f"Return-Path: <{SENDER}>\n")
     return head
 
@@ -93,7 +94,7 @@ def test_client__arrives_octet_for_octet(chain, tmp_path, client, kind):
     split_trace(stored, raw, hops=2)
     if postfix:
         (stored,) = postfix.await_mail(user)
-        split_trace(stored, raw, hops=2, also=("X-Original-To", "Delivered-To"))
+        split_trace(stored, raw, hops=2, also=("X-Original-To",))
 
 
 def test_nodemailer__its_own_message_reads_back(chain):

@@ -129,7 +129,9 @@ def test_reload__keeps_open_sessions_and_mail(node, sink):
     n.run("queue", "retry", "--all")
     wait_until(lambda: any(m.subject == "waits" for m in second.messages), 10, n.log)
     n.await_empty()
-    assert not n.events("process-ended")
+    # Only the mailbox begins anew, in order: what a process may reach is fixed for its life.
+    ended = n.events("process-ended")
+    assert [(e["process"], e.get("status")) for e in ended] in ([], [("mailbox", 0)]), ended
 
 
 def test_reload__with_errors_keeps_the_old_configuration(node):
@@ -166,18 +168,19 @@ def test_reload__listeners_come_and_go(node):
 
 def test_sigterm__lets_an_open_transaction_end(node):
     n = node().start()
-    with smtplib.SMTP(n.host, n.port, "client.example", timeout=30) as busy:
-        busy.ehlo()
-        busy.mail("sender@example.net")
-        busy.rcpt("ann@example.org")
-        assert busy.docmd("DATA")[0] == 354
-        n.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: n.events("draining"))
-        time.sleep(0.5)
-        with pytest.raises((OSError, smtplib.SMTPException)):
-            send(n, ["bob@example.org"])
-        busy.send(text("last") + b".\r\n")
-        assert busy.getreply()[0] == 250
+    busy = smtplib.SMTP(n.host, n.port, "client.example", timeout=30)
+    busy.ehlo()
+    busy.mail("sender@example.net")
+    busy.rcpt("ann@example.org")
+    assert busy.docmd("DATA")[0] == 354
+    n.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: n.events("draining"))
+    with pytest.raises(ConnectionRefusedError):
+        wait_until(lambda: send(n, ["bob@example.org"]) and False, 2)
+    busy.send(text("last") + b".\r\n")
+    assert busy.getreply()[0] == 250
+    assert busy.docmd("NOOP")[0] == 421
+    busy.close()
     assert n.process.wait(15) == 0
     n.start()
     n.await_mail("ann")
@@ -230,7 +233,8 @@ def test_unwritable_data_folder__says_so(root, public, program):
     data.mkdir(mode=0o755)
     conf = public / "postrider.conf"
     conf.write_text(f'hostname = "mx.example.org"\ndata = "{data}"\n'
-                    f'listener "mx" {{ address = {{"127.0.0.1:{free_port()}"}} }}\n')
+                    f'listener "mx" {{ address = {{"127.0.0.1:{free_port()}"}} }}\n'
+                    'domain "example.org" { users = "any"  deliver = "discard:" }\n')
     for command in ("serve", "check"):
         done = subprocess.run([*AS_NOBODY, str(program), command, "-c", str(conf)], capture_output=True, text=True,
                               timeout=30)
@@ -357,12 +361,14 @@ def test_flipped_octets_in_the_ledger__nothing_lost(node, sink):
     n = node(via=f'via = "smtp://127.0.0.1:{port}"', queue='retry = {"1s"}').start()
     for i in range(10):
         send(n, ["ann@far.example"], f"m{i}")
-    n.await_queue(lambda rows: len(rows) == 10 and all(r["recipients"][0]["attempts"] for r in rows))
+    n.await_queue(lambda rows: len(rows) == 10 and all(r["recipients"][0]["state"] == "deferred" for r in rows))
     assert n.stop() == 0
     ledgers = [p for p in (n.folder / "data/spool").iterdir() if "ledger" in p.name or "65535" in p.name or "ffff" in p.name]
     assert ledgers, list((n.folder / "data/spool").iterdir())
     flip(ledgers[0], 4096 + 80)
+    before = len(n.events("recovered"))
     n.start()
+    wait_until(lambda: len(n.events("recovered")) > before, 10, n.log)
     assert any(e["event"] == "spool-damaged" for e in n.events()), n.log()[-3000:]
     s = sink(port=port)
     n.run("queue", "retry", "--all")
