@@ -254,7 +254,8 @@ static void put_header(struct buf *out, const struct report *r, struct span abou
 		r->delay ? SPAN_LIT("Delayed mail (still being tried)")
 			 : SPAN_LIT("Undelivered mail returned to sender"));
 	field_date(out, "Date", r->now_wall_usec);
-	buf_printf(out, "Message-ID: <%s.report@", ident_format(r->id).s);
+	buf_printf(out, "Message-ID: <%s.%llu.report@", ident_format(r->message).s,
+		(unsigned long long)r->event);
 	text_clean(out, r->hostname, 255);
 	buf_str(out, ">\r\n");
 	if (about.len > 0) {
@@ -281,7 +282,7 @@ static void choose_boundary(struct buf *out, const struct report *r, const struc
 {
 	for (unsigned try = 0;; try++) {
 		buf_reset(out);
-		buf_printf(out, "=_report-%s-%u", ident_format(r->id).s, try);
+		buf_printf(out, "=_report-%s-%u", ident_format(r->message).s, try);
 		buf_append(out, "", 1);
 		if (out->error)
 			return;

@@ -21,8 +21,9 @@ struct report_rcpt {
 	bool remote_said; /* code and text are the remote's own reply */
 };
 struct report {
-	bool delay;  /* still being tried, until expires */
-	uint64_t id; /* of the report: for its Message-ID */
+	bool delay;		 /* still being tried, until expires */
+	uint64_t message, event; /* what it is about: for its Message-ID, the same whenever it is
+				    written again */
 	struct span hostname;
 	struct span to; /* the original's reverse-path, not empty */
 	uint64_t now_wall_usec, arrival_wall_usec, expires_wall_usec;

@@ -106,6 +106,7 @@ static void turn(struct loop_defer *defer)
 		late_run(d);
 		admin_run(d);
 		queue_run(d->queue, jobs_room(d));
+		reports_run(d);
 		dispatcher_checkpoint(d);
 		set_due(d);
 	}
@@ -304,6 +305,7 @@ static int dispatcher_init(struct dispatcher *d)
 	list_init(&d->peers);
 	list_init(&d->unsent);
 	list_init(&d->late);
+	list_init(&d->unwritten);
 	list_init(&d->requests);
 	cond_init(&d->answers);
 	d->turn.fn = turn;

@@ -92,7 +92,8 @@ struct dispatcher {
 	struct list peers;
 	struct map *jobs;  /* struct handed_job by id */
 	struct map *spans; /* messages in more than one segment: struct message_span by id */
-	struct list unsent, late;
+	struct list unsent, late, unwritten;
+	unsigned n_unwritten;
 	struct loaded loaded;
 	struct buf notices; /* held: u16 slot and a notice each */
 	bool replayed, started, recycling, low, warned;
@@ -185,6 +186,7 @@ void dispatcher_drain(struct dispatcher *d, uint64_t grace_usec);
 void dispatcher_drain_step(struct dispatcher *d);
 /* dispatcher_report.c */
 void dispatcher_report(void *arg, const struct queue_report *report);
+void reports_run(struct dispatcher *d);
 void dispatcher_report_late(struct dispatcher *d, const struct late *l);
 /* dispatcher_admin.c */
 int control_frame(struct peer *p, struct frame *f);

@@ -101,7 +101,13 @@ void dispatcher_log_event(void *arg, const char *event, uint64_t id, struct span
 	}
 	if (d->about_outcome && d->about_outcome->message == id && rcpt.len > 0)
 		put_stages(l, d->about_job, d->about_outcome);
-	put(l, "detail", detail);
+	/* "attempts=2 delay=...": the delay stands above. */
+	if (span_starts_nocase(detail, SPAN_LIT("attempts="))) {
+		detail = span_from(detail, sizeof("attempts=") - 1);
+		put(l, "attempts", span_head(detail, span_index(detail, ' ')));
+	} else {
+		put(l, "detail", detail);
+	}
 	log_end(l);
 }
 

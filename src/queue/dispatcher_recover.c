@@ -20,7 +20,6 @@
 #include <unistd.h>
 
 #define SLICE_USEC     (20 * USEC_PER_MSEC)
-#define OWN_WAIT_USEC  (3 * USEC_PER_SEC)  /* for the first segment of our writer */
 #define MARK_STEP      (UINT64_C(1) << 63) /* no offset of a record: a step through a segment */
 #define RECORDS_A_STEP 64u
 #define REPORTS_MAX    20u /* lines about damage in one segment */
@@ -240,11 +239,6 @@ SUSPENDS static void ask_deliverers(struct dispatcher *d)
 	deliverers_ask(d);
 	while (!deliverers_answered(d))
 		if (cond_wait(&d->answers, until) < 0)
-			break;
-	/* Reports may be owed at once. */
-	until = loop_now_usec() + OWN_WAIT_USEC;
-	while (!writer_can_append(d->writer, SPOOL_CHUNK) && loop_now_usec() < until)
-		if (fiber_sleep(5 * USEC_PER_MSEC) < 0)
 			break;
 }
 

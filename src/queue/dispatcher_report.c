@@ -3,7 +3,8 @@
  * reverse-path (RFC 5321 4.5.5) and the facts that tell recovery which event they are about.
  *
  * Only when a report is durable does the queue hear so, and then it takes the report itself as new
- * mail. What cannot be written now is said to be so, and the queue comes back to it. */
+ * mail. What cannot be written is said to be so, and the queue comes back to it; that our writer
+ * has no segment at the moment (at the start, on a full disk) is waited for. */
 #include "queue/dispatcher_internal.h"
 
 #include "base/ident.h"
@@ -13,10 +14,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define UNWRITTEN_MAX 1000u /* reports that wait for our writer to get a segment */
+#define COMMIT_ROOM   (64u * 1024u)
+
 struct writing {
+	struct list node; /* in d->unwritten */
 	struct writer_ticket ticket;
 	struct dispatcher *d;
 	struct draft *draft;
+	struct buf text, to;
 	uint64_t message, event, id;
 	struct record_ref ref;
 	int result;
@@ -66,6 +72,8 @@ void dispatcher_report_late(struct dispatcher *d, const struct late *late)
 				w->id, w->ref.segment, w->ref.offset, w->ref.length});
 	}
 	draft_free(w->draft);
+	buf_done(&w->text);
+	buf_done(&w->to);
 	free(w);
 }
 
@@ -82,12 +90,13 @@ static void header_of(struct dispatcher *d, const struct queue_report *report, s
 }
 
 static void compose(struct dispatcher *d, const struct queue_report *report,
-	const struct report_rcpt *rcpts, uint64_t id, struct buf *out)
+	const struct report_rcpt *rcpts, struct buf *out)
 {
 	struct buf original = BUF_INIT(REPORT_HEADER_MAX + 1);
 	struct report r = {
 		.delay = report->delay,
-		.id = id,
+		.message = report->message,
+		.event = report->event,
 		.hostname = span_str(role_config(d->process)->hostname),
 		.to = report->reverse_path,
 		.now_wall_usec = loop_wall_usec(),
@@ -103,31 +112,47 @@ static void compose(struct dispatcher *d, const struct queue_report *report,
 	buf_done(&original);
 }
 
-static int store_text(struct dispatcher *d, struct writing *w, const struct queue_report *report,
-	const struct report_rcpt *rcpts)
+static int store_text(struct writing *w)
 {
-	struct buf text = BUF_INIT(REPORT_OCTETS_MAX);
-	struct message_rcpt to = {.address = report->reverse_path};
+	struct message_rcpt to = {.address = buf_span(&w->to)};
 	struct message m = {
 		.arrival_wall_usec = loop_wall_usec(),
 		.flags = MESSAGE_REPORT,
-		.parent = report->message,
-		.event = report->event,
+		.parent = w->message,
+		.event = w->event,
 		.relay = 1, /* ours: it may go wherever the sender is */
 		.rcpts = &to,
 		.n_rcpts = 1,
 	};
 
-	int r = draft_new(d->writer, &w->draft);
+	int r = w->text.error ? w->text.error : w->to.error;
+	if (r == 0)
+		r = draft_new(w->d->writer, &w->draft);
 	if (r < 0)
 		return r;
 	w->id = draft_id(w->draft);
-	compose(d, report, rcpts, w->id, &text);
-	r = text.error ? text.error : draft_append(w->draft, buf_span(&text));
-	buf_done(&text);
+	r = draft_append(w->draft, buf_span(&w->text));
 	if (r == 0)
 		r = draft_commit(w->draft, &m, &w->ticket, &w->ref);
+	buf_done(&w->text);
 	return r;
+}
+
+void reports_run(struct dispatcher *d)
+{
+	while (!list_empty(&d->unwritten)) {
+		struct writing *w = CONTAINER_OF(d->unwritten.next, struct writing, node);
+		/* A large report goes in chunks: room for the next one is enough to begin. */
+		bool room = writer_can_append(
+			d->writer, MIN(w->text.len, (size_t)SPOOL_CHUNK) + COMMIT_ROOM);
+		if (!room && !d->drain.on)
+			return; /* until a segment comes */
+		list_remove(&w->node);
+		d->n_unwritten--;
+		int r = room ? store_text(w) : -ECANCELED;
+		if (r < 0)
+			writing_end(w, r);
+	}
 }
 
 void dispatcher_report(void *arg, const struct queue_report *report)
@@ -150,13 +175,24 @@ void dispatcher_report(void *arg, const struct queue_report *report)
 			.remote_said = p->remote_said,
 		};
 	}
-	w->d = d;
-	w->message = report->message;
-	w->event = report->event;
-	w->ticket.done = on_durable;
+	*w = (struct writing){
+		.d = d,
+		.message = report->message,
+		.event = report->event,
+		.ticket.done = on_durable,
+		.text = BUF_INIT(REPORT_OCTETS_MAX),
+		.to = BUF_INIT(RECORD_PAYLOAD_MAX),
+	};
 	d->reports++;
-	int r = store_text(d, w, report, rcpts);
-	if (r < 0)
-		writing_end(w, r);
+	if (d->n_unwritten >= UNWRITTEN_MAX) {
+		free(rcpts);
+		writing_end(w, -ENOSPC);
+		return;
+	}
+	buf_put(&w->to, report->reverse_path);
+	compose(d, report, rcpts, &w->text);
 	free(rcpts);
+	list_push_back(&d->unwritten, &w->node);
+	d->n_unwritten++;
+	loop_defer(&d->turn);
 }

@@ -22,7 +22,8 @@ static const char original[] = "From: alice@example.org\r\nSubject: hi\r\n"
 static struct report report_of(const struct report_rcpt *p, uint32_t n, struct span about)
 {
 	return (struct report){
-		.id = 12345,
+		.message = 12345,
+		.event = 2,
 		.hostname = SPAN_LIT("mx.example.org"),
 		.to = SPAN_LIT("alice@example.org"),
 		.now_wall_usec = WALL + 60 * USEC_PER_SEC,
@@ -85,6 +86,7 @@ static void report_write__failure(void **state)
 		"\r\nTo: <alice@example.org>\r\n",
 		"\r\nAuto-Submitted: auto-replied\r\n",
 		"\r\nMIME-Version: 1.0\r\n",
+		"\r\nMessage-ID: <C1S.2.report@mx.example.org>\r\n",
 		"\r\nIn-Reply-To: <1@example.org>\r\n",
 		"Content-Type: multipart/report; report-type=delivery-status;\r\n",
 		"\r\nContent-Type: message/delivery-status\r\n",
