@@ -349,7 +349,7 @@ static void do_kill(struct world *w)
 {
 	struct fake *f = &w->f;
 	size_t keep = f->written + rnd(w, f->n_ledger - f->written + 1), n = f->n_jobs;
-	bool alive[4096] = {false};
+	static bool alive[4096];
 	struct job *jobs = calloc(n + 1, sizeof(*jobs));
 
 	assert_non_null(jobs);

@@ -81,7 +81,7 @@ static void queue_list__every_filter(void **state)
 		{"none", {.sender = SPAN_LIT("nobody@else")}, 0, 0},
 	};
 	struct fake f;
-	struct rows rows;
+	static struct rows rows;
 	fake_init(&f);
 	fake_start(&f, true);
 	fill(&f);
@@ -99,7 +99,7 @@ static void queue_list__cursor_is_stable(void **state)
 {
 	(void)state;
 	struct fake f;
-	struct rows rows = {0};
+	static struct rows rows;
 	fake_init(&f);
 	f.quiet = true;
 	fake_start(&f, true);
@@ -117,7 +117,7 @@ static void queue_list__cursor_is_stable(void **state)
 		drop += 4;
 		fake_flow(&f);
 	}
-	bool seen[5000] = {false};
+	static bool seen[5000];
 	for (size_t i = 0; i < rows.n; i++) {
 		assert_true(i == 0 || rows.ids[i] > rows.ids[i - 1]); /* none twice */
 		seen[rows.ids[i]] = true;
@@ -199,7 +199,7 @@ static void queue_command__hold_and_release(void **state)
 {
 	(void)state;
 	struct fake f;
-	struct rows rows;
+	static struct rows rows;
 	fake_init(&f);
 	fake_start(&f, true);
 	fill(&f);
