@@ -88,7 +88,8 @@ static void reply_text(struct buf *out, const struct report_rcpt *p)
 {
 	if (p->code > 0)
 		buf_printf(out, "%u ", (unsigned)p->code);
-	if (p->enhanced.len > 0 && is_status(p->enhanced)) {
+	/* Most servers begin their text with it (RFC 2034). */
+	if (is_status(p->enhanced) && !span_starts_nocase(p->text, p->enhanced)) {
 		buf_put(out, p->enhanced);
 		buf_char(out, ' ');
 	}

@@ -12,7 +12,7 @@ static const struct report_rcpt bob = {
 	.address = {"bob@example.net", 15},
 	.code = 550,
 	.enhanced = {"5.1.1", 5},
-	.text = {"No such user here", 17},
+	.text = {"5.1.1 No such user here", 23},
 	.remote = {"192.0.2.1:25 mx.example.net", 27},
 	.remote_said = true,
 };
