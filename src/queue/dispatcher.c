@@ -305,6 +305,7 @@ static int dispatcher_init(struct dispatcher *d)
 	list_init(&d->peers);
 	list_init(&d->unsent);
 	list_init(&d->late);
+	list_init(&d->writings);
 	list_init(&d->unwritten);
 	list_init(&d->requests);
 	cond_init(&d->answers);

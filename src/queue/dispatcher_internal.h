@@ -104,7 +104,10 @@ struct dispatcher {
 		uint64_t next_checkpoint;	  /* not before */
 		struct writer_ticket first;
 	} book;
-	unsigned reports; /* being written */
+	unsigned reports;     /* being written */
+	struct list writings; /* struct writing: reports until they are taken as mail */
+	uint64_t *own_ended;  /* segments of our own writer that these may still need */
+	size_t n_own_ended;
 	struct loop_defer turn;
 	struct loop_timer due, tick, admin_timer;
 	/* Valid while the queue works off an outcome or a commit, for the log. */
@@ -188,6 +191,8 @@ void dispatcher_drain_step(struct dispatcher *d);
 void dispatcher_report(void *arg, const struct queue_report *report);
 void reports_run(struct dispatcher *d);
 void dispatcher_report_late(struct dispatcher *d, const struct late *l);
+/* Our own writer is through with it: released as soon as no report under way lies in it. */
+void dispatcher_own_ended(struct dispatcher *d, uint64_t sequence);
 /* dispatcher_admin.c */
 int control_frame(struct peer *p, struct frame *f);
 void control_gone(struct peer *p);

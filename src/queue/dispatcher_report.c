@@ -19,6 +19,7 @@
 
 struct writing {
 	struct list node; /* in d->unwritten */
+	struct list all;  /* in d->writings */
 	struct writer_ticket ticket;
 	struct dispatcher *d;
 	struct draft *draft;
@@ -53,6 +54,37 @@ static void on_durable(struct writer_ticket *t, int result)
 	writing_end(CONTAINER_OF(t, struct writing, ticket), result);
 }
 
+/* A report that is durable and not yet taken as mail counts in no segment: without this, one that
+ * is sealed or retired by the very sync that made the report durable is recycled under it. */
+static void release_ended(struct dispatcher *d)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < d->n_own_ended; i++) {
+		bool used = false;
+		list_foreach (n, &d->writings) {
+			const struct writing *w = CONTAINER_OF(n, struct writing, all);
+			used = used || (w->draft && draft_uses(w->draft, d->own_ended[i]));
+		}
+		if (used)
+			d->own_ended[kept++] = d->own_ended[i];
+		else
+			store_release(d->store, d->own_ended[i]);
+	}
+	d->n_own_ended = kept;
+}
+
+void dispatcher_own_ended(struct dispatcher *d, uint64_t sequence)
+{
+	uint64_t *more = realloc(d->own_ended, (d->n_own_ended + 1) * sizeof(*more));
+
+	if (!more)
+		abort();
+	d->own_ended = more;
+	d->own_ended[d->n_own_ended++] = sequence;
+	release_ended(d);
+}
+
 void dispatcher_report_late(struct dispatcher *d, const struct late *late)
 {
 	struct writing *w;
@@ -71,10 +103,12 @@ void dispatcher_report_late(struct dispatcher *d, const struct late *late)
 			&(struct commit_notice){
 				w->id, w->ref.segment, w->ref.offset, w->ref.length});
 	}
+	list_remove(&w->all);
 	draft_free(w->draft);
 	buf_done(&w->text);
 	buf_done(&w->to);
 	free(w);
+	release_ended(d);
 }
 
 static void header_of(struct dispatcher *d, const struct queue_report *report, struct buf *out)
@@ -184,6 +218,7 @@ void dispatcher_report(void *arg, const struct queue_report *report)
 		.to = BUF_INIT(RECORD_PAYLOAD_MAX),
 	};
 	d->reports++;
+	list_push_back(&d->writings, &w->all);
 	if (d->n_unwritten >= UNWRITTEN_MAX) {
 		free(rcpts);
 		writing_end(w, -ENOSPC);

@@ -107,7 +107,7 @@ static void own_sealed(void *arg, uint64_t sequence, uint64_t end)
 	struct dispatcher *d = arg;
 
 	(void)end;
-	store_release(d->store, sequence);
+	dispatcher_own_ended(d, sequence);
 }
 
 static void own_retired(void *arg, uint64_t sequence, int error)
@@ -117,7 +117,7 @@ static void own_retired(void *arg, uint64_t sequence, int error)
 	log_text(LOG_LEVEL_ERROR, "segment-retired", "segment %llu of the dispatcher: %s",
 		(unsigned long long)sequence, strerror(-error));
 	STATS_ADD(spool_errors_total, 1);
-	store_release(d->store, sequence);
+	dispatcher_own_ended(d, sequence);
 }
 
 static void own_want_flush(void *arg)
