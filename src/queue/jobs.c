@@ -6,8 +6,9 @@
  * struct handed lives until its OUTCOME (or the message's DONE) is durable; only then may the
  * deliverer forget its side. Sites are served in turn, one job each.
  *
- * A job that neither delivered, deferred nor refused anything makes no progress: its recipients
- * are deferred like after a failure, so that nothing circles at full speed. */
+ * A job that neither delivered, deferred nor refused anything makes no progress: after
+ * QUEUE_FRUITLESS of them its recipients are deferred like after a failure, so that nothing circles
+ * at full speed. */
 #include "queue/queue_internal.h"
 
 #include <stdio.h>
@@ -246,12 +247,15 @@ static void outcome_rcpt_apply(struct queue *q, const struct handed *h, const st
 static void outcome_untried(struct queue *q, const struct handed *h, const struct verdict_count *c)
 {
 	bool progress = c->delivered || c->failed || c->deferred || c->no_session;
+	bool again = progress || h->m->fruitless + 1u < QUEUE_FRUITLESS;
+
+	h->m->fruitless = progress || !again ? 0 : (uint8_t)(h->m->fruitless + 1u);
 
 	for (uint32_t k = 0; k < h->n; k++) {
 		struct rcpt *r = rcpt_in_flight(h, h->rcpts[k]);
 		if (!r)
 			continue;
-		if (progress || (r->flags & (RF_DROP | RF_HOLD))) {
+		if (again || (r->flags & (RF_DROP | RF_HOLD))) {
 			queue_rcpt_again(q, h->m, r);
 			continue;
 		}
@@ -354,6 +358,6 @@ void queue_job_lost(struct queue *q, uint64_t job, bool dot_sent)
 	}
 	job_end(q, h, &(struct verdict_count){0});
 	/* Without an OUTCOME entry the job stays open in the ledger: a recovery names it again. */
-	queue_settle(q, m, dot_sent ? NULL : h, true);
+	queue_settle(q, m, dot_sent ? NULL : h, false);
 	queue_job_free(q, h);
 }

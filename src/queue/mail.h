@@ -88,7 +88,7 @@ struct mail {
 	uint32_t live, pending; /* unfinished; of these, waiting for the directory */
 	uint32_t ask_next, next_event, epoch;
 	uint16_t flags;
-	uint8_t crashes, body;
+	uint8_t crashes, fruitless, body;
 	bool batch_used;
 	struct batch batch; /* the first: most messages need no other */
 	struct rcpt inline_rcpts[];

@@ -11,8 +11,12 @@
 #define QUEUE_ASK_USEC	  (30 * USEC_PER_SEC)
 #define QUEUE_REPORT_USEC (60 * USEC_PER_SEC) /* a report that could not be written: again */
 /* Due time of a failed recipient whose report waits for the recovered ledger to be durable. */
-#define QUEUE_REPORT_OWED  (USEC_INFINITY - 1)
-#define QUEUE_CRASHES	   3u /* deliverers lost with a message: then it is held */
+#define QUEUE_REPORT_OWED (USEC_INFINITY - 1)
+/* Deliverers lost in a row with a message: then it is held. More than the two that a guilty message
+ * needs, because whoever kills deliverers for fun hits innocent ones as well. */
+#define QUEUE_CRASHES 5u
+/* Jobs in a row in which nothing was tried (a deliverer drains): then it is deferred. */
+#define QUEUE_FRUITLESS	   3u
 #define QUEUE_TIMERS_A_RUN 10000u
 #define QUEUE_ENTRY_OCTETS (32u << 10) /* an entry with many recipients is cut about here */
 #define QUEUE_IDLE_SITES   4096u       /* remembered for their windows */
