@@ -30,6 +30,9 @@ struct recovery {
 	struct arena *arena;
 	uint64_t entries, commits, live, slice_end;
 	unsigned reported;
+	struct cond synced; /* own_sync */
+	unsigned syncing;
+	int unsynced; /* the error of a sync */
 };
 
 /* ---- slices ---- */
@@ -229,6 +232,55 @@ SUSPENDS static int recover_segments(struct recovery *r)
 	return e;
 }
 
+/* ---- what was written by ourselves in an earlier life ---- */
+
+struct own_sync {
+	struct disk_op op;
+	struct recovery *r;
+	uint64_t sequence;
+};
+
+static void own_synced(struct disk_op *op, int result)
+{
+	struct own_sync *o = CONTAINER_OF(op, struct own_sync, op);
+	struct recovery *r = o->r;
+	const struct store_segment *s = store_find(r->d->store, o->sequence);
+
+	if (result < 0) {
+		r->unsynced = result;
+		dispatcher_log_damage(s ? s->name : "ledger", 0, 0, strerror(-result));
+	}
+	r->syncing--;
+	cond_broadcast(&r->synced);
+	free(o);
+}
+
+SUSPENDS static void sync_own(struct recovery *r)
+{
+	static const uint16_t slots[] = {SLOT_DISPATCHER, SLOT_LEDGER};
+
+	cond_init(&r->synced);
+	for (size_t i = 0; i < ARRAY_LEN(slots); i++) {
+		struct store_segment *s = NULL;
+		while ((s = store_next(r->d->store, slots[i], s))) {
+			struct own_sync *o = NULL;
+			if (s->state != SEGMENT_SEALED)
+				continue; /* of this life */
+			o = calloc(1, sizeof(*o));
+			if (!o)
+				abort();
+			*o = (struct own_sync){
+				.op.done = own_synced, .r = r, .sequence = s->head.sequence};
+			r->syncing++;
+			r->d->seam->ops->sync(s->file, &o->op);
+		}
+	}
+	/* The operations point here: no other end than theirs. */
+	while (r->syncing > 0)
+		if (cond_wait(&r->synced, USEC_INFINITY) < 0)
+			(void)fiber_yield();
+}
+
 /* ---- the start ---- */
 
 SUSPENDS static void ask_deliverers(struct dispatcher *d)
@@ -270,6 +322,8 @@ static void start(struct recovery *r, bool same)
 	if (e < 0)
 		abort();
 	d->started = true;
+	if (r->unsynced < 0)
+		queue_ledger_durable(d->queue, 0, r->unsynced);
 	dispatcher_take_held(d);
 	store_recovered(d->store);
 	d->recycling = true;
@@ -304,6 +358,7 @@ void dispatcher_recover(void *arg)
 		log_flush();
 		_exit(70);
 	}
+	sync_own(&r);
 	ask_deliverers(d);
 	start(&r, same);
 }
