@@ -194,7 +194,8 @@ void with_world(void (*fn)(struct world *w))
 	struct world *w = calloc(1, sizeof(*w));
 	struct play p = {w, fn};
 
-	assert_non_null(w);
+	if (!w)
+		abort();
 	(void)snprintf(w->folder, sizeof(w->folder), "/tmp/dispatcher-test-XXXXXX");
 	if (!mkdtemp(w->folder))
 		fail_msg("mkdtemp");
