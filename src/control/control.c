@@ -221,24 +221,29 @@ static void on_dispatcher_close(void *arg, int error)
 	}
 }
 
+/* Peers may come before start, or after it when none is alive yet. */
+static struct control *state_of(struct role_process *p)
+{
+	struct control *ctl = role_state(p);
+
+	if (ctl)
+		return ctl;
+	ctl = calloc(1, sizeof(*ctl));
+	if (!ctl || !(ctl->requests = map_new(0)))
+		abort(); /* at start, without memory: the supervisor tries again */
+	ctl->process = p;
+	list_init(&ctl->clients);
+	role_set_state(p, ctl);
+	return ctl;
+}
+
 static void control_peer(struct role_process *p, enum role peer, unsigned index, int fd)
 {
 	static const struct channel_ops ops = {
 		.on_frame = on_dispatcher_frame, .on_close = on_dispatcher_close};
-	struct control *ctl = role_state(p);
+	struct control *ctl = state_of(p);
 
 	(void)index;
-	if (!ctl) {
-		ctl = calloc(1, sizeof(*ctl));
-		if (!ctl)
-			abort();
-		ctl->process = p;
-		list_init(&ctl->clients);
-		ctl->requests = map_new(0);
-		if (!ctl->requests)
-			abort();
-		role_set_state(p, ctl);
-	}
 	if (peer != ROLE_DISPATCHER) {
 		fd_close(fd);
 		return;
@@ -251,11 +256,11 @@ static void control_peer(struct role_process *p, enum role peer, unsigned index,
 
 static int control_start(struct role_process *p)
 {
-	struct control *ctl = role_state(p);
+	struct control *ctl = state_of(p);
 	struct stat st;
 	int stats = role_fd(p, "stats"), listener = role_fd(p, "control");
 
-	if (!ctl || stats < 0 || listener < 0 || fstat(stats, &st) < 0)
+	if (stats < 0 || listener < 0 || fstat(stats, &st) < 0)
 		return -EPROTO;
 	ctl->pages_octets = (size_t)st.st_size;
 	ctl->pages = mmap(NULL, ctl->pages_octets, PROT_READ, MAP_SHARED, stats, 0);

@@ -20,7 +20,7 @@
 /* Further than a spool with an unreadable head can have gone on; 40 bits of sequence are plenty. */
 #define SEQUENCE_SKIP  (UINT64_C(1) << 20)
 #define SEQUENCE_LIMIT (UINT64_C(1) << 40) /* ids keep 24 bits for the message (base/ident.h) */
-#define SIZE_FRACTION  16u /* a new segment takes at most this part of the room there is */
+#define SIZE_FRACTION  64u /* a new segment takes at most this part of the room there is */
 #define RESERVE_MAX    (UINT64_C(256) << 20)
 #define RESERVE_MIN    (UINT64_C(4) << 20)
 #define RESERVE_PART   50u

@@ -15,6 +15,7 @@ struct slot {
 	struct list spares;   /* SPARE, by sequence: the oldest is given first */
 	struct list making;   /* PREPARING: new files */
 	unsigned recycling;   /* of segments: those that get a new head at the moment */
+	uint64_t last_given;  /* sequences are given in rising order: see begin_give */
 	bool want, asked;
 };
 struct segment {

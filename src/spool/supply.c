@@ -60,11 +60,12 @@ static bool room_for(const struct store *s, const struct slot *slot, bool wanted
 	return room >= need;
 }
 
-/* Nobody is at work on this slot's wish, and its writer has no other segment. */
+/* Nobody is at work on this slot's wish. Its writer may have an open segment still, but who knows
+ * whether the next message fits: better a 452 at once than a session that waits for room. */
 static bool is_starving(const struct slot *slot)
 {
 	return slot->want && !slot->recycling && list_empty(&slot->making) &&
-	       list_empty(&slot->spares) && !has_open(slot);
+	       list_empty(&slot->spares);
 }
 
 void supply_disk_state(struct store *s)
@@ -324,6 +325,7 @@ static void give(struct store *s, struct slot *slot, struct segment *g)
 	list_remove(&g->pub.node);
 	g->pub.state = SEGMENT_OPEN;
 	g->given = true;
+	slot->last_given = g->pub.head.sequence;
 	g->pub.known_end = SEGMENT_HEAD;
 	list_push_back(&slot->segments, &g->pub.node);
 	slot->want = false;
@@ -345,8 +347,25 @@ static void give_done(struct disk_op *op, int result)
 		report(s, g->pub.name, result);
 		drop_file(s, g);
 		supply_slot(s, slot);
+	} else if (slot->want && g->pub.head.sequence < slot->last_given) {
+		renumber(s, slot, g);
 	} else if (slot->want) {
 		give(s, slot, g);
+	}
+}
+
+/* A spare whose head became durable after a younger one was given. The slot's segments must rise in
+ * sequence: the ledger is replayed in that order, and a message's id never names a segment younger
+ * than that of its COMMIT. So it gets a number of now. */
+static void renumber(struct store *s, struct slot *slot, struct segment *g)
+{
+	list_remove(&g->pub.node);
+	g->pub.state = SEGMENT_PREPARING;
+	list_push_back(&slot->making, &g->pub.node);
+	int r = write_head(g, g->pub.head.size);
+	if (r < 0) {
+		report(s, g->pub.name, r);
+		drop_file(s, g);
 	}
 }
 
@@ -358,6 +377,10 @@ static void begin_give(struct store *s, struct slot *slot)
 
 	if (g->step != STEP_NONE)
 		return;
+	if (g->pub.head.sequence < slot->last_given) {
+		renumber(s, slot, g);
+		return;
+	}
 	g->step = STEP_GIVE;
 	g->op.done = give_done;
 	s->seam->ops->sync(g->pub.file, &g->op);

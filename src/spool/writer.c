@@ -150,7 +150,7 @@ void writer_give_segment(struct writer *w, struct disk_file *f, const struct seg
 	else if (!w->spare)
 		w->spare = s;
 	else
-		assert(!"one segment is given for each that is asked for");
+		abort(); /* a bug: one segment is given for each that is asked for */
 	want(w);
 	writer_flush_waiting(w);
 }

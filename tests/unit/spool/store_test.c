@@ -380,7 +380,7 @@ static void store_open__segment_size_follows_the_disk(void **state)
 {
 	static const struct {
 		uint64_t room, want;
-	} table[] = {{8 * MIB, MIB}, {32 * MIB, 2 * MIB}, {256 * MIB, 16 * MIB},
+	} table[] = {{8 * MIB, MIB}, {32 * MIB, MIB}, {256 * MIB, 4 * MIB},
 		{UINT64_C(1) << 40, 64 * MIB}};
 
 	(void)state;
