@@ -155,14 +155,15 @@ static int send_give(struct dispatcher *d, struct peer *p, const struct store_se
 void receiver_give(struct dispatcher *d, uint16_t slot, struct store_segment *s)
 {
 	struct peer *p = dispatcher_peer(d, ROLE_RECEIVER, slot - 1u);
-	int r = p && p->n_given < GIVEN_MAX ? send_give(d, p, s) : -EPIPE;
+	/* A wish of its predecessor is not its own: it has no place for what it did not ask for. */
+	int r = p && p->wants && p->n_given < GIVEN_MAX ? send_give(d, p, s) : -EPIPE;
 
 	if (r == 0) {
 		p->given[p->n_given++] = s->head.sequence;
 		p->wants = false;
 		return;
 	}
-	if (p)
+	if (p && p->wants)
 		log_text(LOG_LEVEL_WARN, "segment-not-given", "receiver[%u]: %s", p->index,
 			strerror(-r));
 	/* Empty: it comes back as a spare. */

@@ -66,10 +66,15 @@ static void release_ended(struct dispatcher *d)
 			const struct writing *w = CONTAINER_OF(n, struct writing, all);
 			used = used || (w->draft && draft_uses(w->draft, d->own_ended[i]));
 		}
-		if (used)
+		struct store_segment *s = store_find(d->store, d->own_ended[i]);
+		if (used) {
 			d->own_ended[kept++] = d->own_ended[i];
-		else
-			store_release(d->store, d->own_ended[i]);
+			continue;
+		}
+		/* Whatever stands in it has been taken or given up. */
+		if (s)
+			s->known_end = s->head.size;
+		store_release(d->store, d->own_ended[i]);
 	}
 	d->n_own_ended = kept;
 }
@@ -91,6 +96,9 @@ void dispatcher_report_late(struct dispatcher *d, const struct late *late)
 
 	memcpy(&w, late->payload.ptr, sizeof(w));
 	d->reports--;
+	/* It is written again, and must not be told twice. */
+	if (w->result < 0 && w->draft)
+		queue_void(d->queue, w->id);
 	queue_report_written(d->queue, w->message, w->event, w->result);
 	if (w->result == 0) {
 		struct log_line *l = log_begin(LOG_LEVEL_INFO, "report");

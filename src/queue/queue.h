@@ -101,6 +101,9 @@ void queue_routed(struct queue *q, const struct expand_answer *a);
 void queue_outcome(struct queue *q, const struct outcome *o);
 void queue_job_lost(struct queue *q, uint64_t job, bool dot_sent); /* its deliverer died */
 void queue_report_written(struct queue *q, uint64_t message, uint64_t event, int result);
+/* A COMMIT of the owner's whose write or sync failed, so that it counts for nothing here: should it
+ * stand on the disk all the same, recovery takes it for done. */
+void queue_void(struct queue *q, uint64_t id);
 void queue_ledger_durable(struct queue *q, uint64_t ticket, int result);
 /* Forms jobs and fires due timers; call at the end of every turn that had events, and at the time
  * queue_next_due says (USEC_INFINITY: none). max_jobs: back-pressure of the owner. */

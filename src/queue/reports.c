@@ -74,6 +74,13 @@ void queue_report_delay(struct queue *q, struct mail *m)
 	q->ops.report(q->arg, &report);
 }
 
+void queue_void(struct queue *q, uint64_t id)
+{
+	queue_done_add(q, id);
+	queue_entry(q, &(struct entry){.type = ENTRY_DONE, .id = id});
+	q->want_sync = true;
+}
+
 static void write_bounced(struct queue *q, const struct mail *m, uint32_t event)
 {
 	queue_entry(q, &(struct entry){.type = ENTRY_BOUNCED, .id = m->id, .event = event});
