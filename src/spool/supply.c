@@ -334,6 +334,21 @@ static void give(struct store *s, struct slot *slot, struct segment *g)
 	supply_slot(s, slot);
 }
 
+/* A spare whose head became durable after a younger one was given. The slot's segments must rise in
+ * sequence: the ledger is replayed in that order, and a message's id never names a segment younger
+ * than that of its COMMIT. So it gets a number of now. */
+static void renumber(struct store *s, struct slot *slot, struct segment *g)
+{
+	list_remove(&g->pub.node);
+	g->pub.state = SEGMENT_PREPARING;
+	list_push_back(&slot->making, &g->pub.node);
+	int r = write_head(g, g->pub.head.size);
+	if (r < 0) {
+		report(s, g->pub.name, r);
+		drop_file(s, g);
+	}
+}
+
 static void give_done(struct disk_op *op, int result)
 {
 	struct segment *g = CONTAINER_OF(op, struct segment, op);
@@ -351,21 +366,6 @@ static void give_done(struct disk_op *op, int result)
 		renumber(s, slot, g);
 	} else if (slot->want) {
 		give(s, slot, g);
-	}
-}
-
-/* A spare whose head became durable after a younger one was given. The slot's segments must rise in
- * sequence: the ledger is replayed in that order, and a message's id never names a segment younger
- * than that of its COMMIT. So it gets a number of now. */
-static void renumber(struct store *s, struct slot *slot, struct segment *g)
-{
-	list_remove(&g->pub.node);
-	g->pub.state = SEGMENT_PREPARING;
-	list_push_back(&slot->making, &g->pub.node);
-	int r = write_head(g, g->pub.head.size);
-	if (r < 0) {
-		report(s, g->pub.name, r);
-		drop_file(s, g);
 	}
 }
 

@@ -167,6 +167,46 @@ static void store_recovered__sequences_rise_over_many_lives(void **state)
 	rig_done(&r);
 }
 
+/* A loaded disk ends the syncs of heads in any order. The ledger is replayed by sequence, and a
+ * message's id never names a younger segment than its COMMIT's: so each gift is younger. */
+static void store_want__gifts_rise_whatever_head_is_durable_first(void **state)
+{
+	enum { COUNT = 4, ROUNDS = 6 };
+	struct rig r;
+	uint64_t highest = 0;
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= 20; seed++, highest = 0) {
+		rig_init(&r, 64 * MIB, seed);
+		store_recovered(r.store);
+		for (unsigned round = 0; round < ROUNDS; round++) {
+			uint64_t given[COUNT];
+			r.n_ready = 0;
+			for (unsigned i = 0; i < COUNT; i++) {
+				store_want(r.store, 1);
+				while (r.n_ready == i) {
+					/* Any of those that are under way, not the first. */
+					for (uint64_t n = fake_random(&r.fake) % 4; n; n--)
+						list_push_back(
+							&r.fake.ops, list_pop_front(&r.fake.ops));
+					assert_true(fake_step(&r.fake));
+				}
+				given[i] = r.ready[i];
+				if (given[i] <= highest)
+					fail_msg("seed %u: %u was given after %u", (unsigned)seed,
+						(unsigned)given[i], (unsigned)highest);
+				highest = given[i];
+			}
+			for (unsigned i = 0; i < COUNT; i++)
+				store_release(
+					r.store, given[i]); /* dead: all get new heads at once */
+		}
+		fake_run(&r.fake);
+		want_u64("errors", 0, r.n_errors);
+		rig_done(&r);
+	}
+}
+
 static void store_claim__living_receiver_keeps_its_segment(void **state)
 {
 	struct rig r;
@@ -411,6 +451,7 @@ int main(void)
 		cmocka_unit_test(store_unref__damaged_is_kept),
 		cmocka_unit_test(store_release__crash_at_every_step),
 		cmocka_unit_test(store_recovered__sequences_rise_over_many_lives),
+		cmocka_unit_test(store_want__gifts_rise_whatever_head_is_durable_first),
 		cmocka_unit_test(store_claim__living_receiver_keeps_its_segment),
 		cmocka_unit_test(store_open__changes_nothing_before_recovered),
 		cmocka_unit_test(store_open__sets_aside_what_it_cannot_trust),
