@@ -112,7 +112,7 @@ static int allow_by_argument(scmp_filter_ctx f, enum role role)
 
 	for (size_t i = 0; i < ARRAY_LEN(fcntls) && r == 0; i++)
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-			SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)fcntls[i]));
+			SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)fcntls[i], 0));
 	if (r == 0)
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
 			SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
@@ -137,17 +137,17 @@ static int allow_by_argument(scmp_filter_ctx f, enum role role)
 	/* abort() signals its own process only. */
 	if (r == 0)
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-			SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+			SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
 	/* prctl: only the names of threads and of memory areas. */
 	if (r == 0)
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
-			SCMP_A0(SCMP_CMP_EQ, 15 /* PR_SET_NAME */));
+			SCMP_A0(SCMP_CMP_EQ, 15 /* PR_SET_NAME */, 0));
 	if (r == 0)
 		r = seccomp_rule_add(f, SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(prctl), 1,
-			SCMP_A0(SCMP_CMP_EQ, 0x53564d41 /* PR_SET_VMA */));
+			SCMP_A0(SCMP_CMP_EQ, 0x53564d41 /* PR_SET_VMA */, 0));
 	for (size_t i = 0; role == ROLE_DELIVERER && i < ARRAY_LEN(families) && r == 0; i++)
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-			SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+			SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0));
 	return r;
 }
 
