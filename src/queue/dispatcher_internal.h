@@ -134,6 +134,8 @@ void dispatcher_late(struct dispatcher *d, struct late l);
 extern const struct store_ops dispatcher_store_ops;
 MUST_CHECK int dispatcher_spool_open(struct dispatcher *d);
 void dispatcher_ledger(void *arg, uint8_t type, struct span payload);
+/* Notes the boot: all that the ledger says so far has been started in it. */
+void dispatcher_ledger_boot(struct dispatcher *d);
 void dispatcher_ledger_sync(void *arg, uint64_t ticket);
 bool dispatcher_ledger_write(struct dispatcher *d); /* true: everything is in the page cache */
 void dispatcher_ledger_wake(struct dispatcher *d);
@@ -159,6 +161,9 @@ MUST_CHECK int message_check_commit(
 	struct dispatcher *d, const struct record_ref *commit, uint16_t slot);
 /* Are all pieces octets of this very message, in segments of that slot? */
 MUST_CHECK int message_check_pieces(struct dispatcher *d, const struct message *m, uint16_t slot);
+/* The checksum that the chunk under this piece was written with. */
+MUST_CHECK int message_chunk_crc(
+	struct dispatcher *d, const struct piece *p, struct job_range *range);
 /* The first octets of the message, at most max. */
 MUST_CHECK int message_head(
 	struct dispatcher *d, const struct loaded *l, size_t max, struct buf *out);

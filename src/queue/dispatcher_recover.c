@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "queue/dispatcher_marker.h"
+#include "queue/entries.h"
 #include "spool/recover.h"
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +33,9 @@ struct recovery {
 	unsigned reported;
 	struct cond synced; /* own_sync */
 	unsigned syncing;
-	int unsynced; /* the error of a sync */
+	int unsynced;	  /* the error of a sync */
+	uint8_t boot[16]; /* the last ENTRY_BOOT */
+	bool boot_known;
 };
 
 /* ---- slices ---- */
@@ -54,6 +57,10 @@ static int each_entry(void *arg, uint8_t type, struct span payload)
 	int e = -ECANCELED;
 
 	r->entries++;
+	if (type == ENTRY_BOOT && payload.len == sizeof(r->boot)) {
+		memcpy(r->boot, payload.ptr, sizeof(r->boot));
+		r->boot_known = true;
+	}
 	if (marker_set(&r->marker, 0, r->entries))
 		e = queue_replay_entry(r->d->queue, type, payload);
 	if (e == -ENOMEM)
@@ -294,24 +301,21 @@ SUSPENDS static void ask_deliverers(struct dispatcher *d)
 			break;
 }
 
-/* Was the last entry of the ledger written in this life of the kernel? Otherwise the last ones may
- * be missing. A ledger without entries has none to miss. */
-static bool same_boot(struct dispatcher *d)
+/* Has the queue been started in this life of the kernel, with all its suspects noted (they stand
+ * before the note of the boot)? Otherwise the last entries may be missing, perhaps all of them:
+ * only a spool that never had a ledger has none to miss. */
+static bool same_boot(struct recovery *r)
 {
-	static const uint8_t unknown[16];
-	uint8_t boot[sizeof(unknown)];
-	bool any = false;
+	static const uint8_t unknown[sizeof(r->boot)];
+	struct store_segment *s = NULL;
 
-	/* An empty segment says nothing: we may have made it ourselves, in a recovery that did not
-	 * come to its end. */
-	for (struct store_segment *s = NULL; (s = store_next(d->store, SLOT_LEDGER, s));) {
-		if (s->known_end <= SEGMENT_HEAD)
-			continue;
-		memcpy(boot, s->head.boot_id, sizeof(boot));
-		any = true;
-	}
-	return !any || (memcmp(boot, d->seam->boot_id, sizeof(boot)) == 0 &&
-			       memcmp(boot, unknown, sizeof(boot)) != 0);
+	if (r->boot_known)
+		return memcmp(r->boot, r->d->seam->boot_id, sizeof(r->boot)) == 0 &&
+		       memcmp(r->boot, unknown, sizeof(r->boot)) != 0;
+	while ((s = store_next(r->d->store, SLOT_LEDGER, s)))
+		if (s->state == SEGMENT_SEALED)
+			return false;
+	return true;
 }
 
 static void start(struct recovery *r, bool same)
@@ -321,6 +325,8 @@ static void start(struct recovery *r, bool same)
 
 	if (e < 0)
 		abort();
+	if (!same || !r->boot_known)
+		dispatcher_ledger_boot(d);
 	d->started = true;
 	if (r->unsynced < 0)
 		queue_ledger_durable(d->queue, 0, r->unsynced);
@@ -345,7 +351,7 @@ void dispatcher_recover(void *arg)
 		abort();
 	marker_open(&r.marker, role_fd(d->process, "spool"));
 	int e = recover_ledger(&r);
-	bool same = same_boot(d);
+	bool same = same_boot(&r);
 	dispatcher_ledger_wake(d);
 	if (e == 0)
 		e = recover_segments(&r);

@@ -4,6 +4,7 @@
  * Segments are asked for by three kinds of writers: our own (slot 0: reports), the ledger, and
  * receivers. */
 #include "queue/dispatcher_internal.h"
+#include "queue/entries.h"
 
 #include "base/log.h"
 #include "base/stats.h"
@@ -238,6 +239,11 @@ void dispatcher_ledger_sync(void *arg, uint64_t ticket)
 	ledger_sync(d->ledger, &s->t);
 }
 
+void dispatcher_ledger_boot(struct dispatcher *d)
+{
+	dispatcher_ledger(d, ENTRY_BOOT, span_make(d->seam->boot_id, sizeof(d->seam->boot_id)));
+}
+
 /* ---- checkpoints ---- */
 
 static bool checkpoint_due(const struct dispatcher *d)
@@ -275,6 +281,7 @@ static void checkpoint_begin(struct dispatcher *d)
 	d->book.checkpointing = true;
 	d->book.written = 0;
 	queue_checkpoint_begin(d->queue, states, n);
+	dispatcher_ledger_boot(d);
 	free(states);
 }
 

@@ -44,6 +44,7 @@ void entry_put(struct buf *b, const struct entry *e)
 		wire_put_u64(b, e->known_end);
 		break;
 	case ENTRY_END:
+	case ENTRY_BOOT:
 		break;
 	}
 }
@@ -116,6 +117,7 @@ int entry_get(uint8_t type, struct span payload, struct entry *ret)
 		e.known_end = wire_get_u64(&w);
 		break;
 	case ENTRY_END:
+	case ENTRY_BOOT:
 		break;
 	default:
 		return -EBADMSG;

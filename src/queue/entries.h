@@ -14,6 +14,9 @@ enum entry_type {
 	ENTRY_SEGMENT =
 		7, /* part of a checkpoint: all COMMITs of a segment below known_end are known */
 	ENTRY_END = 8, /* the checkpoint is whole: what it did not mention is done */
+	/* The owner's: 16 octets, the boot in which all that precedes it has been started. The
+	 * queue takes no notice. */
+	ENTRY_BOOT = 9,
 };
 enum entry_rcpt_state {
 	ENTRY_PENDING = 0, /* to be delivered, at due_wall_usec or at once */

@@ -240,6 +240,8 @@ int queue_replay_entry(struct queue *q, uint8_t type, struct span payload)
 	struct mail *m;
 
 	assert(!q->started);
+	if (type == ENTRY_BOOT)
+		return 0;
 	int r = entry_get(type, payload, &e);
 	if (r < 0)
 		return r;
@@ -267,6 +269,8 @@ int queue_replay_entry(struct queue *q, uint8_t type, struct span payload)
 	case ENTRY_END:
 		replay_end(q);
 		return 0;
+	case ENTRY_BOOT:
+		break;
 	}
 	return -EBADMSG;
 }
