@@ -18,14 +18,18 @@ step() { # NAME COMMAND...
 	fi
 }
 
+# The names of the files; clang-format -i mends them.
 format() {
 	find src tests \( -name '*.c' -o -name '*.h' \) -print0 |
-		xargs -0 clang-format --dry-run -Werror
+		xargs -0 clang-format --dry-run -Werror 2>&1 |
+		sed -n 's/^\([^:]*\):\([0-9]*\):.*error: code should be clang-formatted.*/\1:\2: clang-format/p' |
+		sort -u -t: -k1,1 | grep . && return 1
+	return 0
 }
 
 compile() {
-	ninja -C "$1" >"$1/lint.log" 2>&1 || {
-		grep -E -A5 'error|FAILED|ninja:' "$1/lint.log" | head -60
+	ninja -C "$1" -k 0 >"$1/lint.log" 2>&1 || {
+		grep -E -A3 ': (fatal )?error|ninja: error' "$1/lint.log" | head -60
 		return 1
 	}
 }
@@ -37,7 +41,8 @@ tidy() {
 	/usr/bin/python3 tests/tree.py --sources "$clang/compile_commands.json" |
 		xargs -P "$jobs" -n 4 clang-tidy --quiet -p "$clang" 2>/dev/null \
 			>"$clang/tidy.log" && return 0
-	grep -vE '^[0-9]+ warnings' "$clang/tidy.log" | head -80
+	grep -E ': (fatal )?error: ' "$clang/tidy.log" | sed 's|^.*/\(src\|tests\)/|\1/|' | sort -u
+	echo "(the ways that lead there: $clang/tidy.log)"
 	return 1
 }
 
