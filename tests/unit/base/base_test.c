@@ -54,7 +54,7 @@ static void min_max__evaluate_once(void **state)
 {
 	(void)state;
 	int i = 0;
-	want_int("MIN", 1, MIN(++i, 5));
+	want_int("MIN", 1, MIN(++i, 5)); /* NOLINT(bugprone-macro-repeated-side-effects) */
 	want_int("MAX", 5, MAX(i, 5));
 	want_int("evaluated", 1, i);
 }

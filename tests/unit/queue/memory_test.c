@@ -61,7 +61,7 @@ static void queue__a_few_hundred_octets_a_message(void **state)
 	size_t each = (in_use() - before) / MAILS;
 	print_message(
 		"%zu octets a message; %.2f us a message in the first half, %.2f in the second\n",
-		each, (double)half / (MAILS / 2), (double)(all - half) / (MAILS / 2));
+		each, (double)half / (MAILS / 2.0), (double)(all - half) / (MAILS / 2.0));
 #ifndef POSTRIDER_SANITIZED /* their heaps do not count */
 	assert_in_range(each, 1, 600);
 #endif
