@@ -24,6 +24,7 @@ def servers(tmp_path_factory):
     yield get
     for server in running.values():
         assert server.stop() == 0, server.log()[-4000:]
+        server.check_log()
 
 
 @pytest.fixture
@@ -39,6 +40,7 @@ def server(tmp_path):
     for s in made:
         if s.process and s.process.poll() is None:
             s.stop()
+        s.check_log()
 
 
 @pytest.fixture

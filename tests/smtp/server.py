@@ -11,6 +11,10 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("POSTRIDER", str(ROOT / "build" / "postrider"))
+# In a sanitized build a finding ends the process by a signal, so that its supervisor, or the caller, sees it, too.
+os.environ.setdefault("ASAN_OPTIONS", "abort_on_error=1")
+os.environ.setdefault("UBSAN_OPTIONS", "abort_on_error=1:print_stacktrace=1")
+REPORTS = ("Sanitizer: ", "Sanitizer:DEADLYSIGNAL", "runtime error: ", "Assertion `")
 PORTS = iter(range(11000 + os.getpid() % 400, 11999))
 
 USERS = """\
@@ -113,6 +117,20 @@ class Server:
             self.process.kill()
             self.process.wait()
             raise RuntimeError(f"server did not stop:\n{self.log()}") from None
+        finally:
+            self.check_reports()
+
+    def check_reports(self):
+        """Sanitizers and assertions speak on stderr: in the log, among everything else."""
+        lines = self.log().splitlines()
+        found = [i for i, line in enumerate(lines) if any(report in line for report in REPORTS)]
+        assert not found, "\n".join(lines[found[0] : found[0] + 60])
+
+    def check_log(self):
+        """Nobody died, and nobody tried what it may not."""
+        self.check_reports()
+        ended = [row for row in self.events("process-ended") if row.get("level") == "error" or "violation" in row]
+        assert not ended, f"{ended}\n{self.log()[-4000:]}"
 
     def log(self):
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
