@@ -1,10 +1,12 @@
 /* A disk must never stop the loop, so a fiber's reads go by the offload pool, a chunk at a time.
  * (preadv2 with RWF_NOWAIT would spare the trip for octets in the page cache; the deliverer's
  * system calls do not have it yet.) A segment that ends before its range does is an error, never
- * an end: a truncated message must not get its final dot. */
+ * an end: a truncated message must not get its final dot. Nor must one whose checksum is wrong: the
+ * disk gave back other octets than it was given. */
 #include "deliver/body.h"
 #include <unistd.h>
 
+#include "base/crc32c.h"
 #include "fiber/offload.h"
 
 struct piece {
@@ -26,6 +28,7 @@ static int next_piece(struct body *b, char *into, size_t cap, struct piece *ret_
 	while (b->range < j->n_ranges && b->used == j->ranges[b->range].length) {
 		b->range++;
 		b->used = 0;
+		b->crc = 0;
 	}
 	if (b->range == j->n_ranges)
 		return 0;
@@ -58,16 +61,26 @@ static int piece_read_on_pool(void *arg)
 	return (int)piece_read(arg); /* at most BODY_CHUNK */
 }
 
+/* n: what was read into `octets`, or an error. */
+static ssize_t count(struct body *b, const char *octets, ssize_t n)
+{
+	const struct job_range *range = &b->d->job.ranges[b->range];
+	if (n <= 0)
+		return n;
+	b->crc = crc32c(b->crc, octets, (size_t)n);
+	b->used += (uint32_t)n;
+	if (b->used == range->length && range->checked && b->crc != range->crc)
+		return -EBADMSG;
+	return n;
+}
+
 ssize_t body_read(struct body *b, char *into, size_t cap)
 {
 	struct piece p;
 	int r = next_piece(b, into, cap, &p);
 	if (r <= 0)
 		return r;
-	ssize_t n = piece_read(&p);
-	if (n > 0)
-		b->used += (uint32_t)n;
-	return n;
+	return count(b, into, piece_read(&p));
 }
 
 ssize_t body_read_fiber(struct body *b, char *into, size_t cap)
@@ -76,8 +89,5 @@ ssize_t body_read_fiber(struct body *b, char *into, size_t cap)
 	int r = next_piece(b, into, MIN(cap, BODY_CHUNK), &p);
 	if (r <= 0)
 		return r;
-	ssize_t n = offload_call(piece_read_on_pool, &p);
-	if (n > 0)
-		b->used += (uint32_t)n;
-	return n;
+	return count(b, into, offload_call(piece_read_on_pool, &p));
 }

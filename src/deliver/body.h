@@ -8,10 +8,12 @@ struct body {
 	const struct delivery *d;
 	uint32_t range;
 	uint32_t used; /* octets of that range */
+	uint32_t crc;  /* of them */
 };
 void body_init(struct body *b, const struct delivery *d);
 /* Up to cap octets: their number, 0 at the end of the message, -EIO for a short or missing
- * segment, other negative errnos. Blocks: for a thread of the offload pool. */
+ * segment, -EBADMSG for octets that are not what was written, other negative errnos. Blocks: for a
+ * thread of the offload pool. */
 MUST_CHECK ssize_t body_read(struct body *b, char *into, size_t cap);
 /* The same for a fiber, by the offload pool. */
 SUSPENDS MUST_CHECK ssize_t body_read_fiber(struct body *b, char *into, size_t cap);

@@ -164,6 +164,11 @@ static struct outcome_rcpt error_result(
 	log_str(l, "failed", f->what);
 	log_errno(l, -f->error);
 	log_end(l);
+	if (f->error == EBADMSG) {
+		d->outcome.damaged = true;
+		return delivery_result(
+			d, OUTCOME_DEFERRED, 0, "4.3.0", "the message is damaged in the spool");
+	}
 	return delivery_result(d, OUTCOME_DEFERRED, 0, enhanced, "cannot %s %s/%.*s: %s", f->what,
 		store->prefix, SPAN_FMT(span_head(f->folder, RESULT_FOLDER_MAX)),
 		strerrordesc_np(f->error));

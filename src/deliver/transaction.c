@@ -211,6 +211,7 @@ SUSPENDS static int copy_body(struct transaction *t, char *chunk, struct buf *ou
 			log_errno(l, (int)n);
 			log_end(l);
 			t->stage = "reading the message from the spool";
+			t->d->outcome.damaged = n == -EBADMSG;
 			return -EIO;
 		}
 		buf_reset(out);
@@ -327,8 +328,9 @@ static void settle_error(struct transaction *t, int error)
 		if (t->reply.enhanced.class == 0)
 			result.enhanced = SPAN_LIT("4.3.2");
 	} else if (error == -EIO) {
-		result = delivery_result(
-			t->d, OUTCOME_DEFERRED, 0, "4.3.0", "the spool could not be read");
+		result = delivery_result(t->d, OUTCOME_DEFERRED, 0, "4.3.0",
+			t->d->outcome.damaged ? "the message is damaged in the spool"
+					      : "the spool could not be read");
 	} else {
 		result = smtp_error_result(t->d, t->c, error, t->stage);
 		/* A cancel that comes behind the dot may have been too late: no free retry. */

@@ -5,7 +5,7 @@
 
 /* Fixed octets of one array element, at least: what bounds a count given by the peer. */
 #define JOB_RCPT_MIN	 12u
-#define JOB_RANGE_OCTETS 20u
+#define JOB_RANGE_OCTETS 25u
 #define OUTCOME_RCPT_MIN 15u
 
 void job_encode(const struct job *j, struct buf *out)
@@ -37,6 +37,8 @@ void job_encode(const struct job *j, struct buf *out)
 		wire_put_u64(out, j->ranges[i].segment);
 		wire_put_u64(out, j->ranges[i].offset);
 		wire_put_u32(out, j->ranges[i].length);
+		wire_put_u8(out, j->ranges[i].checked);
+		wire_put_u32(out, j->ranges[i].crc);
 	}
 }
 
@@ -89,6 +91,8 @@ int job_decode(struct span payload, struct arena *a, struct job *ret)
 		j.ranges[i].segment = wire_get_u64(&w);
 		j.ranges[i].offset = wire_get_u64(&w);
 		j.ranges[i].length = wire_get_u32(&w);
+		j.ranges[i].checked = wire_get_u8(&w) != 0;
+		j.ranges[i].crc = wire_get_u32(&w);
 	}
 	if (r < 0)
 		return r;
@@ -103,6 +107,7 @@ void outcome_encode(const struct outcome *o, struct buf *out)
 	wire_put_u64(out, o->job);
 	wire_put_u64(out, o->message);
 	wire_put_u8(out, o->site_down);
+	wire_put_u8(out, o->damaged);
 	wire_put_span(out, o->remote);
 	wire_put_u64(out, o->connect_usec);
 	wire_put_u64(out, o->transfer_usec);
@@ -124,6 +129,7 @@ int outcome_decode(struct span payload, struct arena *a, struct outcome *ret)
 	struct outcome o = {.job = wire_get_u64(&w), .message = wire_get_u64(&w)};
 
 	o.site_down = wire_get_u8(&w) != 0;
+	o.damaged = wire_get_u8(&w) != 0;
 	o.remote = wire_get_span(&w);
 	o.connect_usec = wire_get_u64(&w);
 	o.transfer_usec = wire_get_u64(&w);

@@ -14,6 +14,8 @@ struct job_rcpt {
 struct job_range { /* octets of the message in a segment that FRAME_SEGMENT_OPEN named */
 	uint64_t segment, offset;
 	uint32_t length;
+	bool checked; /* crc (CRC32C) is of exactly these octets: compare before the final dot */
+	uint32_t crc;
 };
 struct job {
 	uint64_t job; /* id of this handing-out, unique for the life of the spool */
@@ -57,6 +59,7 @@ struct outcome {
 	uint64_t job, message;
 	bool site_down; /* no session could be had: the site backs off, no attempt counted but its
 			   probe's */
+	bool damaged;	/* the octets in the spool are not what they were: hold, do not retry */
 	struct span remote;		      /* "127.0.0.1:2626 mx.example.org" */
 	uint64_t connect_usec, transfer_usec; /* stages */
 	struct outcome_rcpt *rcpts;

@@ -56,7 +56,14 @@ static int job_ranges(struct dispatcher *d, struct handed_job *j, const struct r
 		return -ENOMEM;
 	for (uint32_t i = 0; i < l->n_ranges; i++) {
 		const struct piece *p = &l->ranges[i];
-		job->ranges[i] = (struct job_range){p->segment, p->offset, p->length};
+		job->ranges[i] = (struct job_range){p->segment, p->offset, p->length, false, 0};
+		/* What lies in the COMMIT was checked with it; a chunk's octets are the reader's to
+		 * check. */
+		if (p->record != commit->offset || p->segment != commit->segment) {
+			r = message_chunk_crc(d, p, &job->ranges[i]);
+			if (r < 0)
+				return r;
+		}
 		if (i == 0 || p->segment != l->ranges[i - 1].segment)
 			j->segments[j->n_segments++] = p->segment;
 	}
@@ -67,7 +74,10 @@ static int job_ranges(struct dispatcher *d, struct handed_job *j, const struct r
 /* What cannot be read cannot be sent: each recipient is deferred, with the reason. */
 static void job_unreadable(struct dispatcher *d, const struct job *job, int error)
 {
-	struct outcome o = {.job = job->job, .message = job->message, .n_rcpts = job->n_rcpts};
+	struct outcome o = {.job = job->job,
+		.message = job->message,
+		.n_rcpts = job->n_rcpts,
+		.damaged = error == -EBADMSG};
 	struct late l = {.kind = LATE_OUTCOME, .payload = BUF_INIT(CHANNEL_FRAME_MAX)};
 	struct log_line *line = log_begin(LOG_LEVEL_ERROR, "spool-damaged");
 
@@ -117,6 +127,19 @@ void dispatcher_deliver(void *arg, const struct job *given, const struct record_
 
 /* ---- what comes back ---- */
 
+/* Trying again would read the same octets, giving up would lose what an operator may still restore
+ * (queue show, then release or drop). */
+static void hold_damaged(struct dispatcher *d, uint64_t message)
+{
+	struct admin_request hold = {.verb = ADMIN_QUEUE_HOLD, .ids = &message, .n_ids = 1};
+	struct log_line *l = log_begin(LOG_LEVEL_ERROR, "spool-damaged");
+
+	log_id(l, "id", message);
+	log_str(l, "action", "held: its octets are not what was accepted");
+	log_end(l);
+	(void)queue_command(d->queue, &hold);
+}
+
 void dispatcher_outcome_kept(void *arg, uint64_t job)
 {
 	struct dispatcher *d = arg;
@@ -144,6 +167,8 @@ void dispatcher_outcome(struct dispatcher *d, struct peer *from, struct span pay
 		d->about_outcome = &o;
 		d->speaker = from;
 		queue_outcome(d->queue, &o);
+		if (o.damaged)
+			hold_damaged(d, o.message);
 		d->about_job = NULL;
 		d->about_outcome = NULL;
 		d->speaker = NULL;

@@ -107,6 +107,19 @@ static int check_chunk(
 	return 0;
 }
 
+int message_chunk_crc(struct dispatcher *d, const struct piece *p, struct job_range *range)
+{
+	const struct store_segment *s = store_find(d->store, p->segment);
+	struct record rec;
+	int r = s ? record_read(d, s, p->record, &rec) : -ENOENT;
+
+	if (r < 0)
+		return r;
+	range->checked = p->offset == p->record + RECORD_HEADER && p->length == rec.length;
+	range->crc = rec.payload_crc;
+	return 0;
+}
+
 /* What was given back and holds nothing may be on its way to another use: a COMMIT there is a lie.
  */
 static bool segment_stays(const struct dispatcher *d, const struct store_segment *s)

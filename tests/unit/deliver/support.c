@@ -51,8 +51,10 @@ void store_message(struct stored *s, struct span message)
 	assert_int_equal(segments_init(&s->segments), 0);
 	assert_int_equal(segments_add(&s->segments, 7, fd), 0);
 	uint32_t half = (uint32_t)(message.len / 2);
-	s->ranges[0] = (struct job_range){7, sizeof(before), half};
-	s->ranges[1] = (struct job_range){7, sizeof(before) + half, (uint32_t)(message.len - half)};
+	s->ranges[0] = (struct job_range){.segment = 7, .offset = sizeof(before), .length = half};
+	s->ranges[1] = (struct job_range){.segment = 7,
+		.offset = sizeof(before) + half,
+		.length = (uint32_t)(message.len - half)};
 	s->size = message.len;
 }
 

@@ -69,7 +69,7 @@ static void job__round_trip_and_truncations(void **state)
 	(void)state;
 	struct job_rcpt rcpts[] = {
 		{3, SPAN_LIT("a@b"), SPAN_LIT("c@d")}, {9, SPAN_LIT("e@f"), SPAN_NULL}};
-	struct job_range ranges[] = {{7, 4096, 100}, {8, 64, 1}};
+	struct job_range ranges[] = {{7, 4096, 100, true, 0xe3069283}, {8, 64, 1, false, 0}};
 	struct job j = {.job = 1,
 		.message = 2,
 		.attempt = 3,
@@ -99,6 +99,8 @@ static void job__round_trip_and_truncations(void **state)
 	assert_int_equal(back.rcpts[1].index, 9);
 	assert_true(span_equal(back.rcpts[0].original, SPAN_LIT("c@d")));
 	assert_int_equal(back.ranges[0].offset, 4096);
+	assert_int_equal(back.ranges[0].crc, 0xe3069283);
+	assert_true(back.ranges[0].checked && !back.ranges[1].checked);
 	assert_int_equal(back.data_timeout, 3);
 	assert_true(back.suspect);
 	check_truncations("job", &b, try_job);
