@@ -64,8 +64,11 @@ void dispatcher_take(struct dispatcher *d, uint16_t slot, const struct commit_no
 	}
 	if (r == 1)
 		r = message_ref(d, &l->m, &ref);
-	if (r == -ENOMEM) {
-		log_text(LOG_LEVEL_ERROR, "out-of-memory", "starting again from the spool");
+	/* Its 250 was given: what cannot be read now is not refused but found again by recovery,
+	 * which knows what to do about a bad disk. Later notices would otherwise bury it. */
+	if (r == -ENOMEM || r == -EIO) {
+		log_text(LOG_LEVEL_ERROR, r == -EIO ? "spool-unreadable" : "out-of-memory",
+			"starting again from the spool");
 		log_flush();
 		abort();
 	}
