@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 FILE_MAX = 1000  # past this a file is split
 FILE_ESSAY = 600  # past this its opening comment says why it is long
-HEADER_MAX = 200
+HEADER_MAX = 200  # a room's private one may take a little more
 FUNCTION_MAX = 80  # one screen is 50; flat tables and switches may take a little more
 README_MAX = 15
 COLUMNS = 100
@@ -57,9 +57,10 @@ def check_c(name, text):
     lines = text.count("\n")
     if lines > FILE_MAX:
         yield f"{name}: {lines} lines: split it"
-    elif lines > FILE_ESSAY and "long because" not in text[:2000]:
+    elif lines > FILE_ESSAY and name.startswith("src/") and "long because" not in text[:2000]:
         yield f"{name}: {lines} lines: split it, or let its essay say 'long because ...'"
-    if name.endswith(".h") and name.startswith("src/") and lines > HEADER_MAX:
+    private = name.endswith("_internal.h")
+    if name.endswith(".h") and name.startswith("src/") and lines > HEADER_MAX + 50 * private:
         yield f"{name}: a header of {lines} lines"
     if name.startswith("src/"):
         if not text.startswith("/*"):
