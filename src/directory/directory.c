@@ -96,7 +96,9 @@ static int on_frame(void *arg, struct frame *f)
 	STATS_ADD(lookups_total, 1);
 	if (d->answer.error)
 		return d->answer.error;
-	return channel_send(asker->channel, (uint16_t)type, buf_span(&d->answer), NULL, 0);
+	int r = channel_send(asker->channel, (uint16_t)type, buf_span(&d->answer), NULL, 0);
+	/* An asker that does not read its answers asks again later; its channel is all it has. */
+	return r == -ENOBUFS ? 0 : r;
 }
 
 static void on_close(void *arg, int error)

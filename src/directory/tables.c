@@ -115,11 +115,24 @@ int tables_load(struct role_process *p, struct tables *old, struct tables *ret)
 	for (size_t i = 0; i < c->n_domains; i++) {
 		const struct config_domain *d = &c->domains[i];
 		struct route_tables *before = same_domain(old, d->name);
-		if (d->users == USERS_FILE && load_users(p, i, d, &t[i]) < 0) {
+		int r = d->users == USERS_FILE ? load_users(p, i, d, &t[i]) : 0;
+		/* What a slip of the pen leaves out was there before. */
+		if (r == 0 && t[i].users && !users_file_complete(t[i].users) && before &&
+			before->users) {
+			users_file_free(TAKE(t[i].users));
+			r = -EBADMSG;
+		}
+		if (r < 0) {
 			t[i].users = before ? TAKE(before->users) : NULL;
 			t[i].unreadable = !t[i].users;
 		}
-		if (d->aliases_path && load_aliases(p, i, d, &t[i]) < 0) {
+		r = d->aliases_path ? load_aliases(p, i, d, &t[i]) : 0;
+		if (r == 0 && t[i].aliases && !aliases_complete(t[i].aliases) && before &&
+			before->aliases) {
+			aliases_free(TAKE(t[i].aliases));
+			r = -EBADMSG;
+		}
+		if (r < 0) {
 			t[i].aliases = before ? TAKE(before->aliases) : NULL;
 			t[i].unreadable |= !t[i].aliases;
 		}

@@ -14,6 +14,7 @@
 struct aliases {
 	struct arena *arena;
 	struct map *map;
+	bool complete;
 };
 struct reading {
 	struct aliases *a;
@@ -70,6 +71,9 @@ static const char *why_refused(struct span t)
 
 static int add_target(struct reading *p, struct alias *alias, struct span *room, struct span t)
 {
+	/* \user: the user himself, as sendmail has it; here a name that lists itself does that. */
+	if (t.len && t.ptr[0] == '\\')
+		t = span_from(t, 1);
 	const char *why = t.len ? why_refused(t) : "";
 
 	if (why) {
@@ -91,12 +95,14 @@ static int add_logical(struct reading *p, struct span line)
 	uint32_t commas = 1;
 
 	if (colon == line.len || name.len == 0) {
+		p->a->complete = false;
 		complain(p, "not an alias: write NAME: TARGET, TARGET");
 		return 0;
 	}
 	for (size_t i = 0; i < list.len; i++)
 		commas += list.ptr[i] == ',';
 	if (commas > TARGETS_MAX) {
+		p->a->complete = false;
 		complain(p, "too many targets: split the list; left out");
 		return 0;
 	}
@@ -149,6 +155,7 @@ static int read_lines(struct reading *p, struct span text)
 		buf_char(&logical, ' ');
 		buf_put(&logical, line);
 		if (logical.error) {
+			p->a->complete = false;
 			complain(p, "this alias is too long: left out");
 			buf_reset(&logical);
 		}
@@ -170,8 +177,12 @@ int aliases_parse(struct span text, const char *name, struct aliases **ret, stru
 	if (r == 0 &&
 		(!(a->arena = arena_new(text.len * 40 + (1u << 20))) || !(a->map = map_new(0))))
 		r = -ENOMEM;
-	if (r == 0)
+	if (span_starts_nocase(text, SPAN_LIT("\xef\xbb\xbf"))) /* a byte order mark */
+		text = span_from(text, 3);
+	if (r == 0) {
+		a->complete = true;
 		r = read_lines(&p, text);
+	}
 	if (r < 0) {
 		aliases_free(a);
 		return r;
@@ -187,6 +198,11 @@ void aliases_free(struct aliases *a)
 	map_free(a->map);
 	arena_free(a->arena);
 	free(a);
+}
+
+bool aliases_complete(const struct aliases *a)
+{
+	return a->complete;
 }
 
 size_t aliases_count(const struct aliases *a)

@@ -16,6 +16,8 @@ struct alias {
 MUST_CHECK int aliases_parse(
 	struct span text, const char *name, struct aliases **ret, struct buf *errors);
 void aliases_free(struct aliases *a);
+/* Every line was understood (targets that are refused on purpose do not count). */
+bool aliases_complete(const struct aliases *a);
 size_t aliases_count(const struct aliases *a);
 /* local: the meaning of a local part; without case. */
 const struct alias *aliases_find(const struct aliases *a, struct span local);

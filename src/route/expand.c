@@ -13,7 +13,7 @@ struct expansion {
 	uint32_t n_todo, room;
 	struct expand_child *children;
 	uint32_t n_children, children_room;
-	bool too_many;
+	bool too_many, unreadable;
 };
 
 static int canonical(struct expansion *x, struct span written, const struct config_domain *home,
@@ -33,14 +33,18 @@ static int canonical(struct expansion *x, struct span written, const struct conf
 	return s.ptr ? 0 : -ENOMEM;
 }
 
-/* Local addresses are one whatever their case. */
+/* Local addresses are one whatever their case; elsewhere the local part's case may mean something
+ * (RFC 5321 2.4), and the domain is in lower case already. */
 static int see(struct expansion *x, struct span address, bool *ret_new)
 {
 	char *key = arena_str(x->arena, address);
 
 	if (!key)
 		return -ENOMEM;
-	for (size_t i = 0; i < address.len; i++)
+	struct path p;
+	bool local = mailbox_parse(address, true, true, &p) == 0 &&
+		     (p.domain.len == 0 || config_domain(x->route->config, p.domain));
+	for (size_t i = 0; local && i < address.len; i++)
 		key[i] = (char)(key[i] >= 'A' && key[i] <= 'Z' ? key[i] + 32 : key[i]);
 	int r = map_put(x->seen, span_make(key, address.len), key);
 	*ret_new = r == 0;
@@ -164,8 +168,11 @@ static int expand_local(struct expansion *x, struct local *l, uint32_t at)
 			r = add_child(x, x->todo[at]);
 		return r < 0 ? r : push_targets(x, l, alias, at);
 	}
-	if (alias) /* deeper than anyone means it: a loop */
+	if (alias) {
+		/* Deeper than anyone means it: all of it fails, none of it is dropped silently. */
+		x->too_many = true;
 		return 0;
+	}
 	if (!user && !local_is_postmaster(l) && l->domain->catch_all &&
 		x->depth[at] < EXPAND_DEPTH) {
 		struct span target;
@@ -185,6 +192,8 @@ static int expand_one(struct expansion *x, uint32_t at)
 
 	if (mailbox_parse(x->todo[at], true, true, &p) < 0 || !local_find(x->route, &p, &l))
 		return add_child(x, x->todo[at]);
+	/* An alias may be missing: nothing is final until the table can be read. */
+	x->unreadable |= l.tables->unreadable;
 	int r = expand_local(x, &l, at);
 	local_done(&l);
 	return r;
@@ -210,7 +219,8 @@ int route_expand(const struct route *r, const struct expand_ask *ask, struct are
 	}
 	if (e < 0)
 		return e;
-	enum lookup_status status = x.too_many	   ? LOOKUP_TOO_MANY
+	enum lookup_status status = x.unreadable   ? LOOKUP_TEMPORARY
+				    : x.too_many   ? LOOKUP_TOO_MANY
 				    : x.n_children ? LOOKUP_OK
 						   : LOOKUP_LOOP;
 	*ret = (struct expand_answer){.token = ask->token,

@@ -14,4 +14,6 @@ bool local_find(const struct route *r, const struct path *p, struct local *ret);
 void local_done(struct local *l);
 const struct alias *local_alias(const struct local *l); /* NULL: none */
 bool local_user(const struct local *l);
+/* A name that is not found may exist all the same: a table is unreadable, or some of its lines. */
+bool local_in_doubt(const struct local *l);
 bool local_is_postmaster(const struct local *l);

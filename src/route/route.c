@@ -72,6 +72,15 @@ bool local_is_postmaster(const struct local *l)
 	return span_equal_nocase(l->base, SPAN_LIT("postmaster"));
 }
 
+bool local_in_doubt(const struct local *l)
+{
+	const struct route_tables *t = l->tables;
+
+	return t->unreadable || l->domain->users == USERS_SQLITE ||
+	       (t->users && !users_file_complete(t->users)) ||
+	       (t->aliases && !aliases_complete(t->aliases));
+}
+
 enum lookup_status route_lookup(const struct route *r, struct span address)
 {
 	struct path p;
@@ -82,10 +91,12 @@ enum lookup_status route_lookup(const struct route *r, struct span address)
 	if (!local_find(r, &p, &l))
 		return LOOKUP_NOT_LOCAL;
 	enum lookup_status s = LOOKUP_UNKNOWN_USER;
-	if (local_is_postmaster(&l) || local_alias(&l) || local_user(&l) || l.domain->catch_all)
+	if (local_is_postmaster(&l) || local_alias(&l) || local_user(&l))
 		s = LOOKUP_OK;
-	else if (l.tables->unreadable)
+	else if (local_in_doubt(&l))
 		s = LOOKUP_TEMPORARY;
+	else if (l.domain->catch_all)
+		s = LOOKUP_OK;
 	local_done(&l);
 	return s;
 }
@@ -137,12 +148,28 @@ static int override_hop(
 	return r;
 }
 
+/* What must be encrypted does not go out in clear while TLS is not there yet. */
+static int block_hop(
+	const struct config_route *block, const char *domain, struct arena *a, struct hop *ret)
+{
+	const char *tls = block->tls;
+	bool encrypted = tls && strcmp(tls, "none") != 0 && strcmp(tls, "may") != 0;
+
+	if (encrypted && !(block->via.kind == TARGET_LMTP && block->via.path)) {
+		*ret = (struct hop){.kind = HOP_TEMPORARY,
+			.enhanced = SPAN_LIT("4.7.5"),
+			.text = SPAN_LIT("this route asks for TLS, which is not there yet")};
+		return 0;
+	}
+	return route_target_hop(&block->via, domain, a, ret);
+}
+
 static int foreign_hop(const struct route *r, struct span domain, struct arena *a, struct hop *ret)
 {
 	const struct config_route *block = block_for(r->config, domain);
 
 	if (block)
-		return route_target_hop(&block->via, NULL, a, ret);
+		return block_hop(block, NULL, a, ret);
 	return route_target_hop(&r->config->relay.via, NULL, a, ret);
 }
 
@@ -169,14 +196,18 @@ int route_next_hop(
 		return foreign_hop(r, p.domain, a, ret);
 	const struct config_route *block = block_for(r->config, p.domain);
 	int e = 0;
-	if (block && span_equal_nocase(span_str(block->domain), p.domain)) {
-		e = route_target_hop(&block->via, l.domain->name, a, ret);
-	} else if (local_user(&l) || local_is_postmaster(&l) || l.domain->catch_all) {
-		e = route_target_hop(&l.domain->deliver, l.domain->name, a, ret);
-	} else if (l.tables->unreadable) {
+	if (l.tables->unreadable) {
 		*ret = (struct hop){.kind = HOP_TEMPORARY,
 			.enhanced = SPAN_LIT("4.3.0"),
 			.text = SPAN_LIT("the users or aliases file cannot be read")};
+	} else if (block && span_equal_nocase(span_str(block->domain), p.domain)) {
+		e = block_hop(block, l.domain->name, a, ret);
+	} else if (local_user(&l) || local_is_postmaster(&l) || l.domain->catch_all) {
+		e = route_target_hop(&l.domain->deliver, l.domain->name, a, ret);
+	} else if (local_in_doubt(&l)) {
+		*ret = (struct hop){.kind = HOP_TEMPORARY,
+			.enhanced = SPAN_LIT("4.3.0"),
+			.text = SPAN_LIT("the users file has lines that cannot be understood")};
 	} else {
 		*ret = (struct hop){.kind = HOP_FAIL,
 			.enhanced = SPAN_LIT("5.1.1"),

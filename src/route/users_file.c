@@ -16,6 +16,7 @@ struct user {
 struct users_file {
 	struct arena *arena;
 	struct map *map;
+	bool complete;
 };
 
 bool users_file_name_ok(struct span name)
@@ -45,6 +46,7 @@ static int add_line(struct users_file *u, struct span line, const char *file, un
 	struct span name = span_trim(span_head(line, span_index(line, ':')));
 
 	if (!users_file_name_ok(name)) {
+		u->complete = false;
 		buf_printf(errors,
 			"%s:%u: not a user's line: write NAME:HASH, without @ and blanks in NAME\n",
 			file, number);
@@ -76,6 +78,10 @@ int users_file_parse(
 	if (r == 0 &&
 		(!(u->arena = arena_new(text.len * 8 + (1u << 20))) || !(u->map = map_new(0))))
 		r = -ENOMEM;
+	if (u)
+		u->complete = true;
+	if (span_starts_nocase(text, SPAN_LIT("\xef\xbb\xbf"))) /* a byte order mark */
+		text = span_from(text, 3);
 	for (unsigned number = 1; r == 0 && text.len; number++) {
 		struct span raw = span_head(text, span_index(text, '\n')), line = span_trim(raw);
 		text = span_from(text, raw.len + 1);
@@ -97,6 +103,11 @@ void users_file_free(struct users_file *u)
 	map_free(u->map);
 	arena_free(u->arena);
 	free(u);
+}
+
+bool users_file_complete(const struct users_file *u)
+{
+	return u->complete;
 }
 
 size_t users_file_count(const struct users_file *u)
@@ -165,6 +176,18 @@ static int read_all(const char *path, struct buf *out, struct stat *ret_st)
 	}
 }
 
+/* The rename is durable only with its folder. */
+static int sync_folder(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+	CLEANUP(fd_closep) int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	int r = fd < 0 || fsync(fd) < 0 ? -errno : 0;
+
+	free(folder);
+	return r;
+}
+
 static int write_beside(const char *path, struct span octets, const struct stat *st)
 {
 	struct buf temp = BUF_INIT(8192);
@@ -195,11 +218,13 @@ static int write_beside(const char *path, struct span octets, const struct stat 
 		r = -errno;
 	if (r < 0 && fd >= 0)
 		(void)unlink(temp.ptr);
+	if (r == 0)
+		r = sync_folder(path);
 	buf_done(&temp);
 	return r;
 }
 
-int users_file_edit(const char *path, enum users_edit how, struct span name, struct span hash)
+static int edit_real(const char *path, enum users_edit how, struct span name, struct span hash)
 {
 	struct buf old = BUF_INIT(USERS_FILE_MAX), new = BUF_INIT(USERS_FILE_MAX);
 	struct stat st;
@@ -242,5 +267,20 @@ int users_file_edit(const char *path, enum users_edit how, struct span name, str
 		r = write_beside(path, buf_span(&new), exists ? &st : NULL);
 	buf_done(&old);
 	buf_done(&new);
+	return r;
+}
+
+int users_file_edit(const char *path, enum users_edit how, struct span name, struct span hash)
+{
+	/* A line's end inside of a hash would be another user's line. */
+	for (size_t i = 0; i < hash.len; i++)
+		if ((unsigned char)hash.ptr[i] < ' ' || hash.ptr[i] == 0x7f)
+			return -EINVAL;
+	if (!users_file_name_ok(name))
+		return -EINVAL;
+	/* The file that a link points to is rewritten, not the link. */
+	char *real = realpath(path, NULL);
+	int r = edit_real(real ? real : path, how, name, hash);
+	free(real);
 	return r;
 }

@@ -12,6 +12,8 @@ struct users_file;
 MUST_CHECK int users_file_parse(
 	struct span text, const char *name, struct users_file **ret, struct buf *errors);
 void users_file_free(struct users_file *u);
+/* Every line was understood: a name that is not found does not exist. */
+bool users_file_complete(const struct users_file *u);
 size_t users_file_count(const struct users_file *u);
 /* name: the meaning of a local part (unquoted). */
 bool users_file_has(const struct users_file *u, struct span name);
