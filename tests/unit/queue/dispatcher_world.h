@@ -75,10 +75,10 @@ void world_start(struct world *w);
 void world_kill(struct world *w);
 int world_reap(struct world *w); /* it ends by itself: its exit status */
 int world_drain(struct world *w);
-/* Waits up to 10 s; fails with the words otherwise. */
+/* Waits up to 60 s (sanitizers and valgrind are slow); fails with the words otherwise. */
 #define WAIT_FOR(what)                                                                             \
 	do {                                                                                       \
-		unsigned left_ = 2000;                                                             \
+		unsigned left_ = 12000;                                                            \
 		while (!(what) && left_-- > 0)                                                     \
 			(void)fiber_sleep(5 * USEC_PER_MSEC);                                      \
 		if (!(what))                                                                       \
