@@ -224,10 +224,11 @@ int offline_list(const struct config *c, const struct admin_request *r,
 	if (o.damaged)
 		cli_error(
 			"some of the ledger or the spool is damaged; the server's log says where");
-	/* The process ends next: what is open ends with it. */
+	/* The process ends next: what is open ends with it, the loop too. */
 	queue_free(o.queue);
 	ledger_free(o.ledger);
 	store_free(o.store);
+	seam_posix_free(o.posix);
 	arena_free(o.arena);
 	if (e < 0)
 		return e;

@@ -348,6 +348,7 @@ int supervise(const char *path)
 	harden();
 	if (load(path, &s.config, &errors) < 0) {
 		print_errors(&errors);
+		buf_done(&errors);
 		return EXIT_CONFIG;
 	}
 	supervise_log_init(s.config, ROLE_SUPERVISOR, -1);
