@@ -7,7 +7,9 @@
  *
  * A failed fdatasync is never retried as if it had worked: the kernel may have dropped the pages
  * and forgotten the error. Everybody whose octets may lie in that file gets the error, also those
- * who appended while the sync ran. */
+ * who appended while the sync ran. What was refused is wiped from the page cache: until the next
+ * power failure it would read like any COMMIT, and a restart would take for durable what nobody
+ * was promised. Not so in the ledger, whose entries are believed after a kill as they stand. */
 #include "spool/writer.h"
 
 #include "base/crc32c.h"
@@ -26,6 +28,7 @@ struct open_segment {
 	struct disk_file *file;
 	struct segment_head head;
 	uint64_t end;
+	uint64_t syncing_end, synced; /* durable below: when this sync succeeds, and now */
 	uint64_t next_id;
 	struct buf index; /* of its COMMITs, as the INDEX record's payload */
 	bool dirty;	  /* octets since the last fdatasync began */
@@ -144,6 +147,7 @@ void writer_give_segment(struct writer *w, struct disk_file *f, const struct seg
 		.file = f,
 		.head = *h,
 		.end = SEGMENT_HEAD,
+		.synced = SEGMENT_HEAD,
 		.index = BUF_INIT(INDEX_OCTETS_MAX)};
 	if (!w->current)
 		w->current = s;
@@ -183,6 +187,20 @@ static void roll(struct writer *w)
 }
 
 static void settle_full(struct writer *w);
+
+/* From the end: a COMMIT stands behind what it names, and a kill may come in between. */
+static void wipe(struct open_segment *s, uint64_t from, uint64_t to)
+{
+	static const char zero[16384];
+	struct iovec iov = {(void *)(uintptr_t)zero, 0};
+
+	while (s->head.slot != SLOT_LEDGER && from < to) {
+		iov.iov_len = (size_t)MIN(to - from, (uint64_t)sizeof(zero));
+		to -= iov.iov_len;
+		if (s->w->seam->ops->write(s->file, to, &iov, 1) < 0)
+			s->w->counts.errors++;
+	}
+}
 
 int writer_new_id(struct writer *w, uint64_t *ret_id)
 {
@@ -276,6 +294,7 @@ int writer_append_many(struct writer *w, const struct writer_record *records, un
 		/* What stands before may still become durable; nothing more is written here. */
 		w->counts.errors++;
 		s->error = r;
+		wipe(s, start, at);
 		roll(w);
 		settle_full(w);
 		return r;
@@ -429,15 +448,19 @@ static void sync_done(struct disk_op *op, int result)
 		w->group_error = result;
 		s->error = result;
 		s->dirty = false; /* no second try */
+		wipe(s, s->synced, s->end);
 		if (s == w->current)
 			roll(w);
 	}
+	if (result == 0)
+		s->synced = s->syncing_end;
 	if (w->running == 0)
 		group_ended(w);
 }
 
 static void begin_sync(struct open_segment *s)
 {
+	s->syncing_end = s->end;
 	s->dirty = false;
 	s->syncing = true;
 	s->w->running++;
