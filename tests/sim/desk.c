@@ -288,6 +288,11 @@ bool desk_hear(struct desk *d)
 static int each_entry(void *arg, uint8_t type, struct span payload)
 {
 	struct desk *d = arg;
+
+	if (type == ENTRY_BOOT && payload.len == sizeof(d->boot)) {
+		memcpy(d->boot, payload.ptr, sizeof(d->boot));
+		d->boot_known = true;
+	}
 	int r = queue_replay_entry(d->queue, type, payload);
 
 	if (r < 0)
@@ -297,16 +302,14 @@ static int each_entry(void *arg, uint8_t type, struct span payload)
 
 static bool boot_is_same(struct desk *d)
 {
-	uint8_t boot[16];
-	bool any = false;
+	struct store_segment *s = NULL;
 
-	for (struct store_segment *s = NULL; (s = store_next(d->store, SLOT_LEDGER, s));) {
-		if (s->known_end <= SEGMENT_HEAD)
-			continue;
-		memcpy(boot, s->head.boot_id, sizeof(boot));
-		any = true;
-	}
-	return !any || memcmp(boot, d->seam->boot_id, sizeof(boot)) == 0;
+	if (d->boot_known)
+		return memcmp(d->boot, d->seam->boot_id, sizeof(d->boot)) == 0;
+	while ((s = store_next(d->store, SLOT_LEDGER, s)))
+		if (s->state == SEGMENT_SEALED)
+			return false;
+	return true;
 }
 
 static bool is_given(const struct desk *d, const struct store_segment *s)
@@ -369,6 +372,8 @@ static int on_commit(
 		world_damage(d->w, "a message");
 	if (r != 1)
 		return 0;
+	if (damaged)
+		truth_damaged(d->w->truth, id);
 	d->recovery.live++;
 	return desk_ref(d, &m, ref);
 }
@@ -458,6 +463,8 @@ static void start(struct desk *d)
 {
 	if (queue_start(d->queue, d->w->clock.monotonic, d->w->clock.wall, d->same_boot) < 0)
 		abort();
+	if (!d->same_boot || !d->boot_known)
+		desk_ledger(d, ENTRY_BOOT, span_make(d->seam->boot_id, sizeof(d->boot)));
 	d->phase = DESK_STARTED;
 	if (d->recovery.error)
 		queue_ledger_durable(d->queue, 0, d->recovery.error);

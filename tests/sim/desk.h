@@ -5,6 +5,7 @@
 #pragma once
 #include "world.h"
 
+#include "queue/entries.h"
 #include "spool/draft.h"
 #include "spool/ledger.h"
 #include "spool/recover.h"
@@ -22,7 +23,7 @@ struct peer {
 	uint64_t given[GIVEN_MAX];
 	unsigned n_given;
 	struct list jobs; /* struct handed_out */
-	bool answered, spoke;
+	bool answered, spoke, wants;
 };
 struct handed_out {
 	struct list node; /* of its peer's jobs, or desk.unsent, or none: waits to be kept */
@@ -76,7 +77,8 @@ struct desk {
 	bool closing, turn_due, recycling, low;
 	bool ledger_failed, checkpoint_wanted, checkpointing;
 	struct writer_ticket first;
-	bool same_boot;
+	bool same_boot, boot_known;
+	uint8_t boot[16]; /* as the ledger notes it */
 	uint64_t own_first;
 	struct {
 		uint64_t *sequences;

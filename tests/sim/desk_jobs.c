@@ -28,7 +28,8 @@ void desk_job_free(struct desk *d, struct handed_out *j)
 /* What cannot be read cannot be sent. */
 static void job_unreadable(struct desk *d, const struct job *job)
 {
-	struct outcome o = {.job = job->job, .message = job->message, .n_rcpts = job->n_rcpts};
+	struct outcome o = {
+		.job = job->job, .message = job->message, .n_rcpts = job->n_rcpts, .damaged = true};
 	struct late l = {.kind = LATE_OUTCOME, .payload = BUF_INIT(1u << 20)};
 
 	world_damage(d->w, "a message that cannot be read");
@@ -40,6 +41,25 @@ static void job_unreadable(struct desk *d, const struct job *job)
 	outcome_encode(&o, &l.payload);
 	free(o.rcpts);
 	desk_late(d, l);
+}
+
+static int chunk_crc(struct desk *d, const struct piece *p, struct job_range *range)
+{
+	const struct store_segment *s = store_find(d->store, p->segment);
+	uint8_t header[RECORD_HEADER];
+	struct record rec;
+	size_t got = 0;
+
+	if (!s)
+		return -ENOENT;
+	int r = d->seam->ops->read(s->file, p->record, header, sizeof(header), &got);
+	if (r == 0)
+		r = record_decode(&s->head.generation, p->record, header, &rec);
+	if (r < 0)
+		return r;
+	range->checked = p->offset == p->record + RECORD_HEADER && p->length == rec.length;
+	range->crc = rec.payload_crc;
+	return 0;
 }
 
 static int job_ranges(
@@ -57,8 +77,13 @@ static int job_ranges(
 	job->ranges = must(arena_alloc(d->arena, (n + 1) * sizeof(*job->ranges)));
 	j->segments = must(malloc((n + 1) * sizeof(*j->segments)));
 	for (uint32_t i = 0; i < n; i++) {
-		job->ranges[i] =
-			(struct job_range){pieces[i].segment, pieces[i].offset, pieces[i].length};
+		job->ranges[i] = (struct job_range){.segment = pieces[i].segment,
+			.offset = pieces[i].offset,
+			.length = pieces[i].length};
+		if (pieces[i].record != commit->offset || pieces[i].segment != commit->segment)
+			r = chunk_crc(d, &pieces[i], &job->ranges[i]);
+		if (r < 0)
+			return r;
 		if (i == 0 || pieces[i].segment != pieces[i - 1].segment)
 			j->segments[j->n_segments++] = pieces[i].segment;
 	}
@@ -73,8 +98,6 @@ void desk_deliver(void *arg, const struct job *given, const struct record_ref *c
 	struct handed_out *j = job_new(d, job.job);
 
 	if (job_ranges(d, j, commit, &job) < 0) {
-		if (!d->w->lying)
-			violation(d->w, "message %" PRIx64 " cannot be read", job.message);
 		j->ended = true;
 		job_unreadable(d, &job);
 		return;
@@ -174,6 +197,12 @@ void desk_outcome(struct desk *d, struct peer *from, struct span payload)
 		j->ended = true;
 	d->speaker = from;
 	queue_outcome(d->queue, &o);
+	if (o.damaged) {
+		struct admin_request hold = {
+			.verb = ADMIN_QUEUE_HOLD, .ids = &o.message, .n_ids = 1};
+		truth_damaged(d->w->truth, o.message);
+		(void)queue_command(d->queue, &hold);
+	}
 	d->speaker = NULL;
 }
 

@@ -106,10 +106,14 @@ static void release_ended(struct desk *d)
 			const struct writing *w = CONTAINER_OF(n, struct writing, node);
 			used = used || (w->draft && draft_uses(w->draft, d->ended[i]));
 		}
-		if (used)
+		struct store_segment *s = store_find(d->store, d->ended[i]);
+		if (used) {
 			d->ended[kept++] = d->ended[i];
-		else
-			store_release(d->store, d->ended[i]);
+			continue;
+		}
+		if (s)
+			s->known_end = s->head.size;
+		store_release(d->store, d->ended[i]);
 	}
 	d->n_ended = kept;
 }
@@ -124,6 +128,8 @@ void desk_own_ended(struct desk *d, uint64_t sequence)
 void desk_report_late(struct desk *d, struct writing *w)
 {
 	if (!d->closing) {
+		if (w->result < 0 && w->draft)
+			queue_void(d->queue, draft_id(w->draft));
 		queue_report_written(d->queue, w->message, w->event, w->result);
 		if (w->result == 0) {
 			uint64_t id = draft_id(w->draft);

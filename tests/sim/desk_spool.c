@@ -32,7 +32,8 @@ static struct seam *receiver_seam_of(struct desk *d, const struct peer *p)
 static void receiver_give(struct desk *d, uint16_t slot, struct store_segment *s)
 {
 	struct peer *p = desk_peer(d, PEER_RECEIVER, slot - 1u);
-	struct seam *theirs = p && p->n_given < GIVEN_MAX ? receiver_seam_of(d, p) : NULL;
+	struct seam *theirs =
+		p && p->wants && p->n_given < GIVEN_MAX ? receiver_seam_of(d, p) : NULL;
 
 	if (!theirs) {
 		/* Empty: it comes back as a spare. */
@@ -44,6 +45,7 @@ static void receiver_give(struct desk *d, uint16_t slot, struct store_segment *s
 	said.files[0] = (struct said_file){s->head.sequence, sim_disk_share(s->file, theirs)};
 	desk_say(d, p, said);
 	p->given[p->n_given++] = s->head.sequence;
+	p->wants = false;
 }
 
 static void on_ready(void *arg, uint16_t slot, struct store_segment *s)
@@ -200,6 +202,7 @@ static void checkpoint_begin(struct desk *d)
 	d->checkpointing = true;
 	d->checkpoint_wanted = false;
 	queue_checkpoint_begin(d->queue, states, n);
+	desk_ledger(d, ENTRY_BOOT, span_make(d->seam->boot_id, sizeof(d->boot)));
 	trace(d->w, "dispatcher: checkpoint of %zu segments begins", n);
 	free(states);
 }
@@ -406,10 +409,12 @@ void desk_receiver_frame(struct peer *p, const struct said *s)
 		p->spoke = true;
 		desk_reclaim(p->d, slot);
 	}
-	if (s->kind == SAY_WANT)
+	if (s->kind == SAY_WANT) {
+		p->wants = true;
 		store_want(p->d->store, slot);
-	else if (s->kind == SAY_COMMITTED)
+	} else if (s->kind == SAY_COMMITTED) {
 		desk_notice(p->d, &(struct held_notice){slot, s->a, s->ref});
-	else
+	} else {
 		on_segment_back(p, s->a);
+	}
 }

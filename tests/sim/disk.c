@@ -28,6 +28,7 @@ struct sim_file {
 	bool linked, entry_durable;
 	bool diverged; /* the cache has octets that no sync will ever write */
 	unsigned refs; /* handles and operations */
+	unsigned use;  /* how often its head was written */
 };
 enum op_kind { OP_SYNC, OP_PREPARE };
 struct sim_op {
@@ -43,7 +44,7 @@ struct sim_disk {
 	struct sim_random *random;
 	struct list files, ops;
 	size_t n_ops;
-	uint64_t capacity, used, boot, last_id;
+	uint64_t capacity, used, boot, last_id, stale_writes;
 	unsigned write_eio, sync_eio;
 	bool full;
 };
@@ -57,6 +58,7 @@ struct sim_seam {
 struct sim_handle { /* struct disk_file is opaque: ours is this */
 	struct sim_file *file;
 	struct sim_seam *owner;
+	unsigned use; /* of the file, that it was opened for */
 };
 
 uint64_t sim_random(struct sim_random *r)
@@ -226,7 +228,7 @@ static struct disk_file *handle_new(struct sim_seam *s, struct sim_file *f)
 {
 	struct sim_handle *h = ram(malloc(sizeof(*h)));
 
-	*h = (struct sim_handle){f, s};
+	*h = (struct sim_handle){f, s, f->use};
 	f->refs++;
 	return (struct disk_file *)h;
 }
@@ -234,6 +236,11 @@ static struct disk_file *handle_new(struct sim_seam *s, struct sim_file *f)
 struct disk_file *sim_disk_share(struct disk_file *f, struct seam *other)
 {
 	return handle_new(seam_of(other->disk), handle(f)->file);
+}
+
+uint64_t sim_disk_stale_writes(const struct sim_disk *d)
+{
+	return d->stale_writes;
 }
 
 uint64_t sim_disk_file_id(struct disk_file *f)
@@ -336,6 +343,10 @@ static int op_write(struct disk_file *file, uint64_t offset, const struct iovec 
 			put(h->file, offset, iov, (size_t)sim_below(d->random, total + 1));
 		return 0;
 	}
+	if (offset == 0)
+		h->use = ++h->file->use;
+	else if (h->use != h->file->use)
+		d->stale_writes++;
 	if (sim_chance(d->random, d->write_eio)) {
 		put(h->file, offset, iov, (size_t)sim_below(d->random, total + 1));
 		return -EIO;

@@ -47,6 +47,8 @@ void sim_disk_power_loss(struct sim_disk *d);
 void sim_disk_set_faults(struct sim_disk *d, unsigned write_eio, unsigned sync_eio, bool full);
 /* The same file for another process, as if its fd had been handed over. */
 struct disk_file *sim_disk_share(struct disk_file *f, struct seam *other);
+/* Writes into a file by somebody who had it before its last recycling. */
+uint64_t sim_disk_stale_writes(const struct sim_disk *d);
 uint64_t sim_disk_file_id(struct disk_file *f); /* one for each file that ever was */
 /* Flips one bit of a file for good: a disk that lies. false: there was none to flip. */
 struct sim_flip {

@@ -203,6 +203,17 @@ void truth_logged(struct truth *t, const char *event, uint64_t id, struct span a
 	}
 }
 
+void truth_damaged(struct truth *t, uint64_t id)
+{
+	struct truth_mail *m = truth_find(t, id);
+
+	if (!m)
+		violation(t->w, "message %" PRIx64 " is damaged, and nobody sent it", id);
+	if (m->accepted && !t->w->lying)
+		violation(t->w, "message %" PRIx64 " had its 250 and is damaged", id);
+	m->damaged = true;
+}
+
 void truth_accepted(struct truth *t, struct truth_mail *m)
 {
 	m->accepted = true;

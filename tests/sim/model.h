@@ -20,6 +20,7 @@ struct truth_mail {
 	uint64_t id, serial;
 	bool accepted; /* its sender has a 250; of a report: the server says it is durable */
 	bool null_sender;
+	bool damaged; /* the log says that its octets are */
 	bool dropped; /* by the operator, perhaps only some of it */
 	bool is_report, is_delay;
 	uint64_t parent, event; /* of a report */
@@ -53,6 +54,7 @@ void truth_delivered(struct truth *t, uint64_t id, struct span address);
 /* The log says so. */
 void truth_named(struct truth *t, uint64_t id, struct span address);
 void truth_logged(struct truth *t, const char *event, uint64_t id, struct span address);
+void truth_damaged(struct truth *t, uint64_t id);
 void truth_accepted(struct truth *t, struct truth_mail *m);
 void truth_report(struct truth *t, const struct truth_mail *report);
 /* Somebody still has to do something for this message; *ret_address says about whom. */

@@ -7,6 +7,7 @@
  *   h  hold        t  sometimes temporary               f  5xx */
 #include "world.h"
 
+#include "base/crc32c.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,13 +24,13 @@ struct task {
 	struct said_file *files;
 	unsigned n_files;
 	struct outcome_rcpt *results;
-	bool site_down, unwanted, no_result;
+	bool site_down, unwanted, no_result, damaged;
 };
 struct deliverer {
 	struct world *w;
 	struct seam *seam;
 	unsigned index;
-	struct link *link;
+	struct link *link, *next_link;
 	bool greeted;
 	struct list tasks;
 };
@@ -69,23 +70,22 @@ static struct disk_file *file_of(const struct task *t, uint64_t sequence)
 	return NULL;
 }
 
-static bool range_is_good(struct deliverer *v, const struct task *t, const struct truth_mail *m,
-	const struct job_range *r, uint64_t at)
+static void check_range(struct deliverer *v, const struct truth_mail *m, struct span octets,
+	const struct job_range *r, uint64_t at, struct disk_file *f)
 {
-	struct disk_file *f = file_of(t, r->segment);
-	char *octets = must(malloc(r->length + 1));
-	size_t got = 0;
-
-	bool good = f && v->seam->ops->read(f, r->offset, octets, r->length, &got) == 0 &&
-		    got == r->length && truth_matches(m, at, span_make(octets, got));
-	free(octets);
-	/* A disk that lies may give other octets, where it does. */
-	if (!good && f && world_was_flipped(v->w, sim_disk_file_id(f), r->offset, r->length))
-		return true;
-	return good;
+	if (truth_matches(m, at, octets))
+		return;
+	/* A disk that lies gives other octets, where it does. */
+	if (f && world_was_flipped(v->w, sim_disk_file_id(f), r->offset, r->length))
+		return;
+	violation(v->w,
+		"message %" PRIx64 " at octet %" PRIu64 " (segment %" PRIu64 ", offset %" PRIu64
+		", %u octets) is not what was sent",
+		m->id, at, r->segment, r->offset, r->length);
 }
 
-static void check_octets(struct deliverer *v, const struct task *t)
+/* Reads all of it as the real reader does. false: a checksum is wrong. */
+static bool read_octets(struct deliverer *v, const struct task *t)
 {
 	const struct truth_mail *m = truth_find(v->w->truth, t->job.message);
 	uint64_t at = 0;
@@ -94,16 +94,23 @@ static void check_octets(struct deliverer *v, const struct task *t)
 		violation(v->w, "a job for message %" PRIx64 " that nobody sent", t->job.message);
 	for (uint32_t i = 0; i < t->job.n_ranges; i++) {
 		const struct job_range *r = &t->job.ranges[i];
-		if (!range_is_good(v, t, m, r, at))
-			violation(v->w,
-				"message %" PRIx64 " at octet %" PRIu64 " (segment %" PRIu64
-				", offset %" PRIu64 ", %u octets) is not what was sent",
-				m->id, at, r->segment, r->offset, r->length);
+		struct disk_file *f = file_of(t, r->segment);
+		char *octets = must(malloc(r->length + 1));
+		size_t got = 0;
+		bool good = f && v->seam->ops->read(f, r->offset, octets, r->length, &got) == 0 &&
+			    got == r->length &&
+			    (!r->checked || crc32c(0, octets, r->length) == r->crc);
+		if (good)
+			check_range(v, m, span_make(octets, got), r, at, f);
+		free(octets);
+		if (!good)
+			return false;
 		at += r->length;
 	}
 	if (at != m->head_len + m->body_len || at != t->job.size)
 		violation(v->w, "message %" PRIx64 " has %" PRIu64 " octets of %" PRIu64, m->id, at,
 			m->head_len + m->body_len);
+	return true;
 }
 
 /* ---- a job's life ---- */
@@ -113,6 +120,7 @@ static void finish(struct deliverer *v, struct task *t, bool tried)
 	struct outcome o = {.job = t->job.job,
 		.message = t->job.message,
 		.site_down = t->site_down,
+		.damaged = t->damaged,
 		.remote = SPAN_LIT("127.0.0.1:25 hop"),
 		.rcpts = t->results,
 		.n_rcpts = t->no_result ? 0 : t->job.n_rcpts};
@@ -182,8 +190,12 @@ static void begin(struct deliverer *v, struct task *t)
 {
 	struct world *w = v->w;
 
-	check_octets(v, t);
-	if (t->unwanted) {
+	if (!read_octets(v, t)) {
+		t->damaged = true;
+		world_damage(w, "a message that is not what it was");
+		set_all(t, OUTCOME_DEFERRED);
+		finish(v, t, true);
+	} else if (t->unwanted) {
 		finish(v, t, false);
 	} else if (!w->healing && w->site_down[site_of(&t->job)]) {
 		t->site_down = true;
@@ -203,7 +215,14 @@ static void begin(struct deliverer *v, struct task *t)
 
 static void deliver(struct deliverer *v, struct task *t)
 {
-	check_octets(v, t);
+	/* Read while it is sent: a mistake shows before the final dot. */
+	if (!read_octets(v, t)) {
+		t->damaged = true;
+		world_damage(v->w, "a message that is not what it was");
+		set_all(t, OUTCOME_DEFERRED);
+		finish(v, t, true);
+		return;
+	}
 	for (uint32_t i = 0; i < t->job.n_rcpts; i++) {
 		if (t->results[i].result != OUTCOME_DELIVERED)
 			continue;
@@ -327,8 +346,16 @@ static void on_frame(struct deliverer *v, struct said *s)
 
 bool deliverer_hear(struct deliverer *v)
 {
-	struct said *s = v->link ? link_hear(&v->link->down) : NULL;
+	struct said *s;
 
+	if (v->next_link && (!v->link || chance(v->w, 300))) {
+		if (v->link)
+			link_leave(v->link, false);
+		v->link = TAKE(v->next_link);
+		v->greeted = false;
+		return true;
+	}
+	s = v->link ? link_hear(&v->link->down) : NULL;
 	if (!s && v->link && v->link->dispatcher_left) {
 		link_leave(TAKE(v->link), false);
 		return true;
@@ -342,10 +369,9 @@ bool deliverer_hear(struct deliverer *v)
 
 void deliverer_attach(struct deliverer *v, struct link *l)
 {
-	if (v->link)
-		link_leave(v->link, false);
-	v->link = l;
-	v->greeted = false;
+	if (v->next_link)
+		link_leave(v->next_link, false);
+	v->next_link = l;
 }
 
 struct deliverer *deliverer_new(struct world *w, unsigned index)
@@ -368,6 +394,8 @@ void deliverer_free(struct deliverer *v)
 		task_free(v, CONTAINER_OF(n, struct task, node));
 	if (v->link)
 		link_leave(v->link, false);
+	if (v->next_link)
+		link_leave(v->next_link, false);
 	sim_seam_free(v->seam);
 	free(v);
 }
@@ -379,8 +407,8 @@ struct seam *deliverer_seam(struct deliverer *v)
 
 bool deliverer_is_quiet(const struct deliverer *v)
 {
-	return v->link && list_empty(&v->link->down) && !v->link->dispatcher_left &&
-	       list_empty(&v->tasks);
+	return v->link && !v->next_link && list_empty(&v->link->down) &&
+	       !v->link->dispatcher_left && list_empty(&v->tasks);
 }
 
 /* ---- the directory ---- */
@@ -518,6 +546,9 @@ bool directory_hear(struct directory *d)
 
 void directory_attach(struct directory *d, struct link *l)
 {
+	/* What another dispatcher asked is answered to nobody: its tokens are not this one's. */
+	for (struct said *s; (s = link_hear(&d->asked));)
+		said_free(s);
 	if (d->link)
 		link_leave(d->link, false);
 	d->link = l;

@@ -42,7 +42,7 @@ struct receiver {
 	struct world *w;
 	struct seam *seam;
 	unsigned index;
-	struct link *link;
+	struct link *link, *next_link; /* next: the supervisor's word of a new dispatcher waits */
 	struct lease *lease;
 	struct list ended;
 	bool accepting, closing;
@@ -184,6 +184,8 @@ static void plan_recipients(struct world *w, struct truth_mail *m, unsigned n)
 
 static uint64_t plan_size(struct world *w)
 {
+	if (w->large && chance(w, 500))
+		return below(w, BODY_MAX);
 	switch (below(w, 10)) {
 	case 0:
 		return below(w, BODY_MAX);
@@ -471,6 +473,13 @@ bool receiver_flush(struct receiver *r)
 
 void receiver_attach(struct receiver *r, struct link *l)
 {
+	if (r->next_link)
+		link_leave(r->next_link, false);
+	r->next_link = l;
+}
+
+static void attach(struct receiver *r, struct link *l)
+{
 	struct lease *lease = must(calloc(1, sizeof(*lease)));
 
 	if (r->link)
@@ -503,8 +512,13 @@ static void on_give(struct receiver *r, struct said *s)
 
 bool receiver_hear(struct receiver *r)
 {
-	struct said *s = r->link ? link_hear(&r->link->down) : NULL;
+	struct said *s;
 
+	if (r->next_link && (!r->link || chance(r->w, 300))) {
+		attach(r, TAKE(r->next_link));
+		return true;
+	}
+	s = r->link ? link_hear(&r->link->down) : NULL;
 	if (!s && r->link && r->link->dispatcher_left) {
 		trace(r->w, "receiver %u: the dispatcher is gone", r->index);
 		link_leave(TAKE(r->link), false);
@@ -556,6 +570,8 @@ void receiver_free(struct receiver *r)
 		lease_kill(CONTAINER_OF(n, struct lease, node));
 	if (r->link)
 		link_leave(r->link, false);
+	if (r->next_link)
+		link_leave(r->next_link, false);
 	sim_seam_free(r->seam);
 	free(r->held);
 	free(r);
@@ -568,7 +584,7 @@ struct seam *receiver_seam(struct receiver *r)
 
 bool receiver_has_old_lease(const struct receiver *r)
 {
-	return !list_empty(&r->ended) || (r->link && r->link->dispatcher_left);
+	return !list_empty(&r->ended) || r->next_link || (r->link && r->link->dispatcher_left);
 }
 
 bool receiver_is_quiet(const struct receiver *r)

@@ -153,36 +153,37 @@ static void bury(struct world *w)
 	}
 }
 
+/* At once, or somewhere within what it does next. */
+static bool at_once(struct world *w, struct seam *s)
+{
+	if (chance(w, 300))
+		return true;
+	sim_seam_fuse(s, 1 + (unsigned)below(w, FUSE_MAX));
+	return false;
+}
+
 static void crash(struct world *w)
 {
 	unsigned kind = (unsigned)below(w, 100), i = (unsigned)below(w, 2);
-	bool midway = chance(w, 700);
-	unsigned fuse = 1 + (unsigned)below(w, FUSE_MAX);
 
-	if (kind < 25 && w->receivers[i]) {
-		if (midway)
-			sim_seam_fuse(receiver_seam(w->receivers[i]), fuse);
-		else
+	if (kind < 25) {
+		if (w->receivers[i] && at_once(w, receiver_seam(w->receivers[i])))
 			kill_receiver(w, i);
-	} else if (kind < 60 && w->desk) {
-		if (midway)
-			sim_seam_fuse(desk_seam(w->desk), fuse);
-		else
+	} else if (kind < 60) {
+		if (w->desk && at_once(w, desk_seam(w->desk)))
 			kill_desk(w);
-	} else if (kind < 80 && w->deliverers[i]) {
-		if (midway)
-			sim_seam_fuse(deliverer_seam(w->deliverers[i]), fuse);
-		else
+	} else if (kind < 85) {
+		if (w->deliverers[i] && at_once(w, deliverer_seam(w->deliverers[i])))
 			kill_deliverer(w, i);
-	} else if (kind < 85 && w->directory) {
+	} else if (kind < 90) {
 		trace(w, "the directory dies");
-		w->count.crash_directory++;
+		w->count.crash_directory += w->directory != NULL;
 		directory_free(TAKE(w->directory));
-	} else if (kind >= 85 && kind < 92) {
+	} else if (kind < 93) {
 		trace(w, "everything dies");
 		w->count.crash_all++;
 		kill_all(w);
-	} else if (kind >= 92) {
+	} else {
 		trace(w, "the power fails");
 		w->count.power_losses++;
 		power_loss(w);
@@ -281,9 +282,19 @@ static void operate(struct world *w)
 static void release_all(struct world *w)
 {
 	struct admin_request r = {.verb = ADMIN_QUEUE_RELEASE, .all = true};
+	struct admin_request drop = {.verb = ADMIN_QUEUE_DROP, .n_ids = 1};
 
-	if (w->desk && desk_is_started(w->desk))
-		desk_command(w->desk, &r);
+	if (!w->desk || !desk_is_started(w->desk))
+		return;
+	desk_command(w->desk, &r);
+	/* What is damaged would be held again. */
+	for (struct truth_mail *m = w->truth->mails; m; m = m->next) {
+		if (!m->damaged)
+			continue;
+		m->dropped = true;
+		drop.ids = &m->id;
+		desk_command(w->desk, &drop);
+	}
 }
 
 /* ---- faults ---- */
@@ -387,7 +398,6 @@ static const unsigned weights[EVENTS] = {
 	[EVENT_SESSION] = 110,
 	[EVENT_FLUSH] = 60,
 	[EVENT_RECEIVER_HEARS] = 60,
-	[EVENT_DISK] = 160,
 	[EVENT_DESK_HEARS] = 160,
 	[EVENT_TURN] = 120,
 	[EVENT_RECOVER] = 100,
@@ -400,8 +410,6 @@ static const unsigned weights[EVENTS] = {
 	[EVENT_TIME] = 20,
 	[EVENT_OPERATOR] = 6,
 	[EVENT_CHECKPOINT] = 4,
-	[EVENT_CRASH] = 8,
-	[EVENT_FAULTS] = 2,
 	[EVENT_FLIP] = 3,
 	[EVENT_SITES] = 3,
 	[EVENT_COUNTS] = 1,
@@ -487,17 +495,29 @@ static void step_outside(struct world *w, enum event e)
 	}
 }
 
+/* Some seeds are calm, so that segments fill up and mail gets old; some are wild. */
+static unsigned weight(const struct world *w, unsigned e)
+{
+	if (e == EVENT_CRASH)
+		return w->temper * 3;
+	if (e == EVENT_FAULTS)
+		return 1 + w->temper;
+	if (e == EVENT_DISK)
+		return w->slow_disk ? 50 : 160;
+	return weights[e];
+}
+
 static enum event choose(struct world *w, enum event end)
 {
 	unsigned total = 0;
 
 	for (unsigned e = 0; e < end; e++)
-		total += weights[e];
+		total += weight(w, e);
 	uint64_t pick = below(w, total);
 	for (unsigned e = 0; e < end; e++) {
-		if (pick < weights[e])
+		if (pick < weight(w, e))
 			return (enum event)e;
-		pick -= weights[e];
+		pick -= weight(w, e);
 	}
 	return EVENT_DISK;
 }
@@ -516,6 +536,8 @@ static void step(struct world *w, enum event end)
 	else
 		step_outside(w, e);
 	bury(w);
+	if (sim_disk_stale_writes(w->disk))
+		violation(w, "a segment is written by somebody who had it before it was recycled");
 }
 
 /* ---- the end ---- */
@@ -621,6 +643,9 @@ struct world *world_new(uint64_t seed, unsigned steps, bool lying)
 	w->steps = steps;
 	w->lying = lying;
 	w->random.state = seed * UINT64_C(0x9e3779b97f4a7c15) + lying;
+	w->temper = (unsigned)below(w, 4);
+	w->large = chance(w, 400);
+	w->slow_disk = chance(w, 400);
 	w->clock = (struct sim_clock){100 * USEC_PER_SEC, WALL_START};
 	w->disk = sim_disk_new(&w->random, DISK_OCTETS);
 	w->truth = truth_new(w);

@@ -39,6 +39,9 @@ struct world {
 	struct deliverer *deliverers[DELIVERERS];
 	struct directory *directory;
 	bool site_down[SITES];
+	unsigned temper; /* how often something dies */
+	bool large;	 /* most bodies are */
+	bool slow_disk;
 	bool healing; /* everything works from now on */
 	bool lying;   /* the disk flips bits */
 	uint64_t serial;
