@@ -43,7 +43,7 @@ static bool talk(enum role a, enum role b)
 }
 
 /* Which of the supervisor's fds a role is given. Least that its work needs. */
-static bool gets(enum role role, const char *name)
+static bool is_given(enum role role, const char *name)
 {
 	static const struct {
 		const char *prefix;
@@ -91,7 +91,8 @@ static void send_fds(struct child *c, bool again)
 	const struct resources *r = &c->s->resources;
 
 	for (size_t i = 0; i < r->n; i++) {
-		if (!gets(c->role, r->items[i].name) || (again && !is_renewed(r->items[i].name)))
+		if (!is_given(c->role, r->items[i].name) ||
+			(again && !is_renewed(r->items[i].name)))
 			continue;
 		buf_reset(&b);
 		wire_put_span(&b, span_str(r->items[i].name));
