@@ -256,7 +256,9 @@ int value_route_tls(
 		    "unknown level: write none, may, encrypt, required, verify or dane") < 0)
 		return 0;
 	int e = value_text(r, key, v, n, field);
-	return e < 0 ? e : value_note_inactive(r, v->at, "tls", "mail for this route waits in the queue");
+	return e < 0 ? e
+		     : value_note_inactive(
+			       r, v->at, "tls", "mail for this route waits in the queue");
 }
 
 int value_log_format(

@@ -21,6 +21,8 @@
 #define IDS_PER_SEGMENT	 (UINT64_C(1) << 24)
 #define INDEX_ENTRY	 20u
 #define INDEX_OCTETS_MAX (8u << 20)
+#define SPARE_AT_PART	 16u	    /* used of the current segment */
+#define SPARE_AT_ROOM	 (1u << 20) /* left in it; no one append asks for more but a huge envelope */
 
 struct open_segment {
 	struct list node; /* in writer.full */
@@ -63,12 +65,26 @@ static void segment_free(struct open_segment *s)
 	free(s);
 }
 
-static void want(struct writer *w)
+static uint64_t room_in(const struct open_segment *s)
+{
+	return s ? s->head.size - s->end : 0;
+}
+
+static void ask(struct writer *w)
 {
 	if (w->wanted || w->freeing || (w->current && w->spare))
 		return;
 	w->wanted = true;
 	w->ops->need_segment(w->arg);
+}
+
+/* The spare is asked for when the current segment is in earnest use: a server that sees little mail
+ * needs no more than one a slot, and what is left of this one is time enough to make the next. */
+static void want(struct writer *w)
+{
+	if (!w->current || w->current->end > w->current->head.size / SPARE_AT_PART ||
+		room_in(w->current) < SPARE_AT_ROOM)
+		ask(w);
 }
 
 static void writer_flush_waiting(struct writer *w);
@@ -167,11 +183,6 @@ uint32_t writer_payload_max(const struct writer *w)
 	return (uint32_t)MIN(room, (uint64_t)RECORD_PAYLOAD_MAX);
 }
 
-static uint64_t room_in(const struct open_segment *s)
-{
-	return s ? s->head.size - s->end : 0;
-}
-
 bool writer_can_append(const struct writer *w, uint64_t octets)
 {
 	return room_in(w->current) >= octets || room_in(w->spare) >= octets;
@@ -222,7 +233,7 @@ int writer_place(struct writer *w, uint64_t octets, uint64_t *ret_sequence, uint
 		/* A spare that is too small as well does not help: keep what there is for others.
 		 */
 		if (w->current && room_in(w->spare) < octets) {
-			want(w);
+			ask(w);
 			return w->spare ? -EMSGSIZE : -ENOSPC;
 		}
 		roll(w);

@@ -81,7 +81,7 @@ static void on_event(void *arg, const char *event, uint64_t id, struct span rcpt
 	if (strcmp(event, "failed") == 0 && !rcpt.len)
 		return; /* an unknown message in the ledger: whose loss, the end tells */
 	if (strcmp(event, "possible-duplicate") != 0) {
-		if (!sim_seam_is_dead(d->seam))
+		if (!sim_seam_is_dead(d->seam) && !d->w->shadow)
 			truth_logged(d->w->truth, event, id, rcpt);
 		return;
 	}
@@ -372,7 +372,7 @@ static int on_commit(
 		world_damage(d->w, "a message");
 	if (r != 1)
 		return 0;
-	if (damaged)
+	if (damaged && !d->w->shadow)
 		truth_damaged(d->w->truth, id);
 	d->recovery.live++;
 	return desk_ref(d, &m, ref);

@@ -700,10 +700,10 @@ bool sim_disk_flip(struct sim_disk *d, struct sim_flip *ret)
 	if (!chosen)
 		return false;
 	/* Most of a segment is empty: look for an octet that is not. */
-	uint64_t offset = sim_below(d->random, chosen->size);
-	while (offset < chosen->size && !chosen->platter[offset])
-		offset++;
-	if (offset == chosen->size)
+	uint64_t offset = sim_below(d->random, chosen->size), looked = 0;
+	for (; looked < chosen->size && !chosen->platter[offset]; looked++)
+		offset = (offset + 1) % chosen->size;
+	if (looked == chosen->size)
 		return false;
 	char bit = (char)(1u << sim_below(d->random, 8));
 	chosen->platter[offset] = (char)(chosen->platter[offset] ^ bit);

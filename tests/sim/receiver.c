@@ -226,7 +226,7 @@ bool receiver_submit(struct receiver *r)
 	struct world *w = r->w;
 	unsigned n = 0;
 
-	if (!l || !r->accepting)
+	if (!l || !r->accepting || r->closing)
 		return false;
 	list_foreach (it, &l->sessions)
 		n++;
@@ -575,6 +575,29 @@ void receiver_free(struct receiver *r)
 	sim_seam_free(r->seam);
 	free(r->held);
 	free(r);
+}
+
+void receiver_drain(struct receiver *r)
+{
+	r->closing = true;
+	trace(r->w, "receiver %u: drains", r->index);
+}
+
+bool receiver_is_drained(struct receiver *r)
+{
+	if (!r->closing)
+		return false;
+	if (r->lease) {
+		/* Nothing to seal is no harm. */
+		writer_close_segment(r->lease->writer);
+		writer_flush(r->lease->writer);
+		if (!list_empty(&r->lease->sessions) || !writer_idle(r->lease->writer))
+			return false;
+		list_foreach (n, &r->lease->segments)
+			if (CONTAINER_OF(n, struct leased, node)->state != LEASED_OPEN)
+				return false;
+	}
+	return list_empty(&r->ended);
 }
 
 struct seam *receiver_seam(struct receiver *r)

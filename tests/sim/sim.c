@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define STEPS 6000u
+#define STEPS 10000u
 
 struct options {
 	uint64_t from, count;
@@ -65,12 +65,13 @@ static struct options parse(int argc, char **argv)
 /* Names and values of struct counters, in its order; it holds nothing but uint64_t. */
 static const char *const names[] = {"steps", "submitted", "refused", "receiver deaths",
 	"dispatcher deaths", "deliverer deaths", "directory deaths", "deaths of all",
-	"power losses", "deaths within a step", "recoveries", "mails recovered",
-	"commits dropped by recovery", "segments sealed", "segments retired", "segments recycled",
-	"spanning messages", "segments reclaimed", "commits found late", "checkpoints",
-	"ledger errors", "failed ledger syncs", "jobs", "held", "holds", "drops", "releases",
-	"retries", "cancels", "clock steps", "disk low", "dispatcher aborts", "accepted",
-	"delivered", "doubles", "named", "reports", "delay reports", "expired", "flips", "damage"};
+	"power losses", "deaths within a step", "receivers drained", "copies recovered",
+	"recoveries", "mails recovered", "commits dropped by recovery", "segments sealed",
+	"segments retired", "segments recycled", "spanning messages", "segments reclaimed",
+	"commits found late", "checkpoints", "ledger errors", "failed ledger syncs", "jobs", "held",
+	"holds", "drops", "releases", "retries", "cancels", "clock steps", "disk low",
+	"dispatcher aborts", "accepted", "delivered", "doubles", "named", "reports",
+	"delay reports", "expired", "flips", "damage"};
 
 static void add(struct counters *sum, const struct world *w)
 {

@@ -19,6 +19,7 @@ struct counters {
 	uint64_t steps, submitted, refused;
 	uint64_t crash_receiver, crash_dispatcher, crash_deliverer, crash_directory, crash_all,
 		power_losses, midway; /* deaths within a step */
+	uint64_t drained, copies;
 	uint64_t recoveries, recovered_mails, dropped_commits;
 	uint64_t sealed, retired, recycled, spanning, reclaimed;
 	uint64_t late_commits; /* found by rescanning what a receiver left */
@@ -43,6 +44,7 @@ struct world {
 	bool large;	 /* most bodies are */
 	bool slow_disk;
 	bool healing; /* everything works from now on */
+	bool shadow;  /* a copy that is looked at: what happens here did not happen */
 	bool lying;   /* the disk flips bits */
 	uint64_t serial;
 	struct sim_flip *flips;
@@ -64,6 +66,11 @@ void *must(void *p);
 bool world_was_flipped(const struct world *w, uint64_t file, uint64_t offset, uint64_t octets);
 void world_damage(struct world *w, const char *what); /* the log says so */
 
+/* world_check.c: what can be looked at from outside at any time */
+void check_counts(struct world *w);
+void check_copy(struct world *w);
+void check_end(struct world *w);
+
 /* receiver.c. Steps return false when there was nothing to do. */
 struct receiver *receiver_new(struct world *w, unsigned index);
 void receiver_free(struct receiver *r); /* as it dies */
@@ -73,6 +80,8 @@ bool receiver_hear(struct receiver *r);
 bool receiver_submit(struct receiver *r);
 bool receiver_session(struct receiver *r);
 bool receiver_flush(struct receiver *r);
+void receiver_drain(struct receiver *r); /* an orderly end */
+bool receiver_is_drained(struct receiver *r);
 void receiver_after(struct receiver *r); /* the end of a turn */
 bool receiver_is_quiet(const struct receiver *r);
 bool receiver_has_old_lease(const struct receiver *r);
