@@ -25,6 +25,7 @@ def servers(tmp_path_factory):
     for server in running.values():
         assert server.stop() == 0, server.log()[-4000:]
         server.check_log()
+        server.forget()
 
 
 @pytest.fixture
@@ -41,6 +42,7 @@ def server(tmp_path):
         if s.process and s.process.poll() is None:
             s.stop()
         s.check_log()
+        s.forget()
 
 
 @pytest.fixture

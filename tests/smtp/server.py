@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -119,6 +120,10 @@ class Server:
             raise RuntimeError(f"server did not stop:\n{self.log()}") from None
         finally:
             self.check_reports()
+
+    def forget(self):
+        """The spool goes (its segments are large); configuration, log and mailboxes stay to be looked at."""
+        shutil.rmtree(self.folder / "data" / "spool", ignore_errors=True)
 
     def check_reports(self):
         """Sanitizers and assertions speak on stderr: in the log, among everything else."""
