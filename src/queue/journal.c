@@ -59,7 +59,8 @@ static enum entry_rcpt_state entry_state(const struct rcpt *r)
 	case RCPT_HELD:
 		return ENTRY_HELD;
 	case RCPT_FAILED:
-		return ENTRY_FAILED;
+		/* Its step is not settled yet (a checkpoint comes in between): it fails again. */
+		return r->event ? ENTRY_FAILED : ENTRY_PENDING;
 	case RCPT_DELIVERED:
 		return ENTRY_DELIVERED;
 	case RCPT_REPORTED:
