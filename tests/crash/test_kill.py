@@ -18,8 +18,7 @@ ROLES = ["receiver", "dispatcher", "deliverer", "mailbox", "directory", "control
 
 @pytest.fixture
 def loaded(tmp_path, sink):
-    n = Node(tmp_path, via=f'via = "smtp://127.0.0.1:{sink.port}"', queue='retry = {"1s"}',
-             more='spool { segment_size = "4M" }').start()
+    n = Node(tmp_path, via=f'via = "smtp://127.0.0.1:{sink.port}"', queue='retry = {"1s"}').start()
     n.deaths_expected = True
     p = Pressure(n.port).start()
     yield n, p, sink
@@ -37,6 +36,7 @@ def finish(n, p, sink, say):
           f"{p.broken} sessions broken, refused {dict(p.refused)}")
     assert numbers[0] > 20 * ROUNDS
     assert n.stop() == 0
+    n.forget()
 
 
 def test_kill_of_each_process__nothing_lost_nothing_silently_doubled(loaded):

@@ -12,7 +12,7 @@ def pytest_configure(config):
 
 
 @pytest.fixture
-def node(tmp_path):
+def node(tmp_path, request):
     """Servers of a test: node(name="a", ...). Each must end well, leave nobody behind, and break no rule."""
     made = []
 
@@ -25,6 +25,16 @@ def node(tmp_path):
     for n in made:
         n.check_log()
     assert all(status == 0 for status in statuses), statuses
+    if not getattr(request.node, "failed", False):
+        for n in made:
+            n.forget()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """For the fixtures: has the test failed?"""
+    outcome = yield
+    item.failed = getattr(item, "failed", False) or outcome.get_result().failed
 
 
 @pytest.fixture

@@ -59,6 +59,7 @@ def chain(tmp_path_factory):
     for n in (near, far):
         assert n.stop() == 0
         n.check_log()
+        n.forget()
     if postfix:
         postfix.stop()
 
