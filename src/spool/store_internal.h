@@ -16,7 +16,8 @@ struct slot {
 	struct list making;   /* PREPARING: new files */
 	unsigned recycling;   /* of segments: those that get a new head at the moment */
 	uint64_t last_given;  /* sequences are given in rising order: see begin_give */
-	bool want, asked;
+	unsigned n_given;     /* in this life of the store */
+	bool want;
 };
 struct segment {
 	struct store_segment pub;

@@ -10,9 +10,10 @@
  * remember that they are done. Files are unlinked only as spares with a new head: should the folder
  * keep the entry through a crash, it names an empty segment.
  *
- * A slot that has asked once keeps one spare ready, made in the background; its first segment is
- * only allocated, because somebody waits. The disk's reserve stays free, but for the ledger and the
- * dispatcher's own segments, without which nothing could be finished and the room never come back.
+ * A slot's first segment is only allocated, because somebody waits. One that has needed a second
+ * keeps a spare ready, made in the background; the others, on a quiet server all, take no more
+ * room. The disk's reserve stays free, but for the ledger and the dispatcher's own segments,
+ * without which nothing could be finished and the room never come back.
  */
 #include "spool/store_internal.h"
 
@@ -325,6 +326,7 @@ static void give(struct store *s, struct slot *slot, struct segment *g)
 	list_remove(&g->pub.node);
 	g->pub.state = SEGMENT_OPEN;
 	g->given = true;
+	slot->n_given++;
 	slot->last_given = g->pub.head.sequence;
 	g->pub.known_end = SEGMENT_HEAD;
 	list_push_back(&slot->segments, &g->pub.node);
@@ -392,7 +394,7 @@ void supply_slot(struct store *s, struct slot *slot)
 		begin_give(s, slot);
 		return;
 	}
-	if (!slot->asked || slot->recycling || !list_empty(&slot->making) ||
+	if ((!slot->want && slot->n_given < 2) || slot->recycling || !list_empty(&slot->making) ||
 		!list_empty(&slot->spares))
 		return;
 	/* A writer without any waits for its first; the others have time. */
@@ -419,6 +421,6 @@ void store_want(struct store *s, uint16_t number)
 		report(s, "segment", -ENOMEM);
 		return;
 	}
-	slot->want = slot->asked = true;
+	slot->want = true;
 	supply_slot(s, slot);
 }

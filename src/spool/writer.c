@@ -6,10 +6,10 @@
  * (retired), nothing is written into it again.
  *
  * A failed fdatasync is never retried as if it had worked: the kernel may have dropped the pages
- * and forgotten the error. Everybody whose octets may lie in that file gets the error, also those
- * who appended while the sync ran. What was refused is wiped from the page cache: until the next
- * power failure it would read like any COMMIT, and a restart would take for durable what nobody
- * was promised. Not so in the ledger, whose entries are believed after a kill as they stand. */
+ * and forgotten the error. Everybody who waits gets the error, also those who appended while the
+ * sync ran. What was refused is wiped from the page cache: until the next power failure it would
+ * read like any COMMIT, and a restart would take for durable what nobody was promised. Not so in
+ * the ledger, whose entries are believed after a kill as they stand. */
 #include "spool/writer.h"
 
 #include "base/crc32c.h"
@@ -30,7 +30,7 @@ struct open_segment {
 	struct disk_file *file;
 	struct segment_head head;
 	uint64_t end;
-	uint64_t syncing_end, synced; /* durable below: when this sync succeeds, and now */
+	uint64_t syncing_end, synced; /* durable below: when its last sync succeeds, and now */
 	uint64_t next_id;
 	struct buf index; /* of its COMMITs, as the INDEX record's payload */
 	bool dirty;	  /* octets since the last fdatasync began */
@@ -163,6 +163,7 @@ void writer_give_segment(struct writer *w, struct disk_file *f, const struct seg
 		.file = f,
 		.head = *h,
 		.end = SEGMENT_HEAD,
+		.syncing_end = SEGMENT_HEAD,
 		.synced = SEGMENT_HEAD,
 		.index = BUF_INIT(INDEX_OCTETS_MAX)};
 	if (!w->current)
@@ -420,11 +421,42 @@ static void writer_flush_waiting(struct writer *w)
 		start_group(w);
 }
 
+/* The group as a whole was refused, also what its other file has on the disk by now: a message
+ * answered with an error must not come back at the next start, nor a COMMIT that names octets of
+ * the file that failed. So whatever was not durable before is broken, wherever it stands. */
+static void refuse_unsynced(struct writer *w, struct open_segment *s)
+{
+	if (!s || s->sealing || (s->synced == s->end && !s->error))
+		return;
+	if (!s->error)
+		s->error = w->group_error;
+	s->dirty = false; /* no second try */
+	wipe(s, s->synced, s->end);
+	if (s == w->current)
+		roll(w);
+}
+
+static void settle_unsynced(struct writer *w)
+{
+	list_foreach (n, &w->full) {
+		struct open_segment *s = CONTAINER_OF(n, struct open_segment, node);
+		if (w->group_error < 0)
+			refuse_unsynced(w, s);
+		else if (!s->sealing)
+			s->synced = s->syncing_end;
+	}
+	if (w->group_error < 0)
+		refuse_unsynced(w, w->current);
+	else if (w->current)
+		w->current->synced = w->current->syncing_end;
+}
+
 static void group_ended(struct writer *w)
 {
 	int result = w->group_error;
 
 	w->counts.syncs++;
+	settle_unsynced(w);
 	if (result < 0) {
 		/* Octets appended meanwhile may lie in the file that failed. */
 		for (struct list *n; (n = list_pop_front(&w->waiting));)
@@ -456,15 +488,8 @@ static void sync_done(struct disk_op *op, int result)
 	}
 	if (result < 0) {
 		w->counts.errors++;
-		w->group_error = result;
-		s->error = result;
-		s->dirty = false; /* no second try */
-		wipe(s, s->synced, s->end);
-		if (s == w->current)
-			roll(w);
+		w->group_error = s->error = result;
 	}
-	if (result == 0)
-		s->synced = s->syncing_end;
 	if (w->running == 0)
 		group_ended(w);
 }

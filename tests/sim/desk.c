@@ -372,6 +372,8 @@ static int on_commit(
 		world_damage(d->w, "a message");
 	if (r != 1)
 		return 0;
+	if (m.parent && !d->w->shadow && truth_find(d->w->truth, id))
+		truth_find(d->w->truth, id)->found_in = d->life;
 	if (damaged && !d->w->shadow)
 		truth_damaged(d->w->truth, id);
 	d->recovery.live++;
@@ -466,6 +468,10 @@ static void start(struct desk *d)
 	if (!d->same_boot || !d->boot_known)
 		desk_ledger(d, ENTRY_BOOT, span_make(d->seam->boot_id, sizeof(d->boot)));
 	d->phase = DESK_STARTED;
+	/* From now on its event counts as told. */
+	for (struct truth_mail *m = d->w->truth->mails; m && !d->w->shadow; m = m->next)
+		if (m->is_report && m->found_in == d->life)
+			truth_accepted(d->w->truth, m);
 	if (d->recovery.error)
 		queue_ledger_durable(d->queue, 0, d->recovery.error);
 	for (size_t i = 0; i < d->n_notices; i++)
@@ -530,6 +536,7 @@ struct desk *desk_new(struct world *w)
 	struct desk *d = must(calloc(1, sizeof(*d)));
 
 	d->w = w;
+	d->life = ++w->lives;
 	list_init(&d->peers);
 	list_init(&d->unsent);
 	list_init(&d->late);

@@ -77,6 +77,7 @@ struct desk {
 	bool closing, turn_due, recycling, low;
 	bool ledger_failed, checkpoint_wanted, checkpointing;
 	struct writer_ticket first;
+	uint64_t life; /* which one it is */
 	bool same_boot, boot_known;
 	uint8_t boot[16]; /* as the ledger notes it */
 	uint64_t own_first;

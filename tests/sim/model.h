@@ -24,6 +24,7 @@ struct truth_mail {
 	bool dropped; /* by the operator, perhaps only some of it */
 	bool is_report, is_delay;
 	uint64_t parent, event; /* of a report */
+	uint64_t found_in;	/* the life of the dispatcher that found it last */
 	char *head;		/* octets before the body; of a report all of it */
 	size_t head_len;
 	uint64_t body_len;

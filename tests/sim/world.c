@@ -471,7 +471,8 @@ static void step_outside(struct world *w, enum event e)
 			receiver_drain(w->receivers[0]);
 		break;
 	case EVENT_COPY:
-		check_copy(w);
+		if (chance(w, 150))
+			check_copy(w);
 		break;
 	default:
 		check_counts(w);

@@ -46,7 +46,7 @@ struct world {
 	bool healing; /* everything works from now on */
 	bool shadow;  /* a copy that is looked at: what happens here did not happen */
 	bool lying;   /* the disk flips bits */
-	uint64_t serial;
+	uint64_t serial, lives;
 	struct sim_flip *flips;
 	size_t n_flips;
 	struct counters count;

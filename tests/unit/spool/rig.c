@@ -93,8 +93,13 @@ static const struct writer_ops writer_ops = {
 
 void rig_up(struct rig *r)
 {
+	rig_up_with(r, &rig_limits);
+}
+
+void rig_up_with(struct rig *r, const struct store_limits *limits)
+{
 	r->n_ready = r->n_forgotten = r->n_errors = r->n_low = r->n_room = 0;
-	assert_int_equal(store_open(&r->fake.seam, &rig_limits, &store_ops, r, &r->store), 0);
+	assert_int_equal(store_open(&r->fake.seam, limits, &store_ops, r, &r->store), 0);
 	assert_int_equal(ledger_new(&r->fake.seam, r->store, &r->ledger), 0);
 }
 

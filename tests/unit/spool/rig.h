@@ -31,6 +31,7 @@ extern const struct store_limits rig_limits; /* segments of 1 MiB, 4 MiB of rese
 void rig_init(struct rig *r, uint64_t room, uint64_t seed);
 /* Opens the store again after rig_down; forgets what was seen. */
 void rig_up(struct rig *r);
+void rig_up_with(struct rig *r, const struct store_limits *limits);
 void rig_down(struct rig *r); /* the process ends: by a kill if nothing else came first */
 void rig_done(struct rig *r);
 /* A writer for the slot; its segments come as the fake disk runs. */

@@ -84,6 +84,96 @@ static void writer_sync__failure_retires_the_segment(void **state)
 	}
 }
 
+struct found {
+	const uint64_t *ids;
+	unsigned counts[4];
+	unsigned damaged;
+};
+
+static int on_found(
+	void *arg, uint64_t id, const struct record_ref *ref, struct span payload, bool damaged)
+{
+	struct found *f = arg;
+
+	(void)ref;
+	(void)payload;
+	f->damaged += damaged;
+	for (unsigned i = 0; i < ARRAY_LEN(f->counts); i++)
+		f->counts[i] += f->ids[i] == id;
+	return 0;
+}
+
+/* What a restart would find of these four. */
+static struct found find(struct rig *r, const uint64_t ids[4])
+{
+	static const struct recover_ops ops = {.commit = on_found};
+	struct found f = {.ids = ids};
+
+	rig_down(r);
+	rig_up(r);
+	for (struct store_segment *s = NULL; (s = store_next(r->store, 1, s)) != NULL;)
+		want_int("recover", 0,
+			spool_recover_segment(&r->fake.seam, r->store, s, 0, &ops, &f));
+	return f;
+}
+
+/* One group over two files, of which one fails: what the other has durable was refused with the
+ * rest, so a restart must find none of it, nor a COMMIT whose octets were in the file that failed.
+ */
+static void writer_sync__a_refused_group_leaves_nothing(void **state)
+{
+	unsigned refused = 0;
+
+	(void)state;
+	for (unsigned works = 0; works < 6; works++) {
+		struct rig r;
+		struct rig_mail m[4];
+		rig_ready(&r, 1);
+		want_int("durable before", 0, rig_send(&r, 1, 700u * 1000u, &m[0]));
+		fake_run(&r.fake);
+		want_int("begins a sync", 0, rig_send(&r, 1, 1000, &m[1]));
+		want_int("in the old file", 0, rig_send(&r, 1, 100u * 1000u, &m[2]));
+		want_int("in both", 0, rig_send(&r, 1, 300u * 1000u, &m[3]));
+		assert_true(m[2].commit.segment != m[3].commit.segment);
+		r.fake.sync_error = -EIO;
+		r.fake.syncs_before = works;
+		while (m[3].result == 1 && fake_step(&r.fake))
+			;
+		r.fake.sync_error = 0;
+		fake_run(&r.fake);
+		const uint64_t ids[4] = {m[0].id, m[1].id, m[2].id, m[3].id};
+		struct found f = find(&r, ids);
+		for (unsigned i = 0; i < ARRAY_LEN(m); i++)
+			want_u64("found", m[i].result == 0, f.counts[i]);
+		want_u64("damaged", 0, f.damaged);
+		refused += m[1].result == 0 && m[2].result < 0;
+		rig_done(&r);
+	}
+	assert_true(refused > 0);
+}
+
+/* A quiet server has one segment a slot; a busy one has its next in time. */
+static void writer_need_segment__spare_when_in_earnest_use(void **state)
+{
+	static const struct store_limits limits = {.segment_size = 8 * MIB, .reserve = 4 * MIB};
+	struct rig r;
+	struct rig_mail m;
+
+	(void)state;
+	rig_init(&r, 1024 * MIB, 1);
+	rig_down(&r);
+	rig_up_with(&r, &limits);
+	rig_writer(&r, 1);
+	fake_run(&r.fake);
+	want_int("send", 0, rig_send(&r, 1, 256u << 10, &m));
+	fake_run(&r.fake);
+	want_u64("files", 1, fake_count(&r.fake));
+	want_int("send", 0, rig_send(&r, 1, 512u << 10, &m));
+	fake_run(&r.fake);
+	want_u64("given", 2, r.n_ready);
+	rig_done(&r);
+}
+
 static void writer_close_segment__seals_after_the_last_sync(void **state)
 {
 	struct rig r;
@@ -192,6 +282,8 @@ int main(void)
 		cmocka_unit_test(writer_sync__sessions_share_a_sync),
 		cmocka_unit_test(writer_sync__not_before_it_is_durable),
 		cmocka_unit_test(writer_sync__failure_retires_the_segment),
+		cmocka_unit_test(writer_sync__a_refused_group_leaves_nothing),
+		cmocka_unit_test(writer_need_segment__spare_when_in_earnest_use),
 		cmocka_unit_test(writer_close_segment__seals_after_the_last_sync),
 		cmocka_unit_test(writer_append__no_segment),
 		cmocka_unit_test(writer_free__tells_who_waits),
