@@ -102,8 +102,7 @@ void check_copy(struct world *w)
 		;
 	for (struct truth_mail *m = w->truth->mails; m && !w->lying; m = m->next)
 		if (!m->dropped && truth_is_open(w->truth, m, &address) &&
-			!map_get_u64(k.ids, m->id) &&
-			!is_reported(&k, m, address))
+			!map_get_u64(k.ids, m->id) && !is_reported(&k, m, address))
 			violation(w, "a copy taken now does not know message %" PRIx64 " for <%s>",
 				m->id, address);
 	map_free(k.ids);
