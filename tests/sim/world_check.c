@@ -72,7 +72,9 @@ static bool is_reported(const struct known *k, const struct truth_mail *m, const
 			!map_get_u64(k->ids, r->id))
 			continue;
 		for (unsigned i = 0; i < r->n_about; i++)
-			if (strcmp(r->about[i], name) == 0)
+			/* An alias that expired before it was followed is told of by its own name,
+			 * which its children share but for the first letter. */
+			if (r->about[i][0] && strcmp(r->about[i] + 1, name + 1) == 0)
 				return true;
 	}
 	return false;
