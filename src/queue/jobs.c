@@ -115,7 +115,9 @@ static void deliver(struct queue *q, const struct handed *h)
 
 	for (uint32_t k = 0; k < h->n; k++) {
 		const struct rcpt *r = &m->rcpts[h->rcpts[k]];
-		rcpts[k] = (struct job_rcpt){h->rcpts[k], rcpt_address(r), rcpt_original(m, r)};
+		rcpts[k] = (struct job_rcpt){.index = h->rcpts[k],
+			.address = rcpt_address(r),
+			.original = rcpt_original(m, r)};
 		job.suspect = job.suspect || (r->flags & RF_SUSPECT);
 	}
 	q->ops.deliver(q->arg, &job, &m->commit);

@@ -4,6 +4,38 @@
 
 #define RCPT_FACT_OCTETS 6u /* tag and length: the least that a recipient takes */
 
+/* What is one text or one number: where it lives in struct message. Absent is empty or 0. */
+#define TEXT(field)   offsetof(struct message, field), true
+#define NUMBER(field) offsetof(struct message, field), false
+static const struct simple {
+	uint16_t tag;
+	size_t offset;
+	bool is_text;
+} simples[] = {
+	{FACT_ARRIVAL, NUMBER(arrival_wall_usec)},
+	{FACT_REVERSE_PATH, TEXT(reverse_path)},
+	{FACT_SIZE, NUMBER(size)},
+	{FACT_BODY, NUMBER(body)},
+	{FACT_CLIENT, TEXT(client)},
+	{FACT_HELO, TEXT(helo)},
+	{FACT_PROTOCOL, TEXT(protocol)},
+	{FACT_LISTENER, TEXT(listener)},
+	{FACT_LOGIN, TEXT(login)},
+	{FACT_UID, NUMBER(uid)},
+	{FACT_FLAGS, NUMBER(flags)},
+	{FACT_PARENT, NUMBER(parent)},
+	{FACT_RELAY, NUMBER(relay)},
+	{FACT_EVENT, NUMBER(event)},
+	{FACT_ENVID, TEXT(envid)},
+	{FACT_RET, NUMBER(ret)},
+	{FACT_PRIORITY, NUMBER(priority)},
+	{FACT_HOLD_UNTIL, NUMBER(hold_until_wall_usec)},
+	{FACT_DELIVER_BY, NUMBER(deliver_by_wall_usec)},
+	{FACT_DELIVER_BY_MODE, NUMBER(deliver_by_mode)},
+	{FACT_AUTH_SENDER, TEXT(auth_sender)},
+	{FACT_TLS, TEXT(tls)},
+};
+
 static void put_text(struct buf *out, uint16_t tag, struct span s)
 {
 	if (s.len)
@@ -16,6 +48,16 @@ static void put_number(struct buf *out, uint16_t tag, uint64_t v)
 		wire_put_fact_u64(out, tag, v);
 }
 
+static void put_simple(struct buf *out, const struct message *m, const struct simple *s)
+{
+	const char *field = (const char *)m + s->offset;
+
+	if (s->is_text)
+		put_text(out, s->tag, *(const struct span *)(const void *)field);
+	else
+		put_number(out, s->tag, *(const uint64_t *)(const void *)field);
+}
+
 static void put_rcpt(struct buf *out, const struct message_rcpt *r)
 {
 	/* The fact's length is known only afterwards: written in place. */
@@ -24,6 +66,8 @@ static void put_rcpt(struct buf *out, const struct message_rcpt *r)
 	wire_put_fact(&inner, RCPT_ADDRESS, r->address);
 	put_text(&inner, RCPT_ORIGINAL, r->original);
 	put_number(&inner, RCPT_FLAGS, r->flags);
+	put_number(&inner, RCPT_NOTIFY, r->notify);
+	put_text(&inner, RCPT_ORCPT, r->orcpt);
 	if (inner.error)
 		out->error = inner.error;
 	wire_put_fact(out, FACT_RECIPIENT, buf_span(&inner));
@@ -46,24 +90,12 @@ static void put_piece(struct buf *out, const struct message_piece *p)
 
 void message_encode(const struct message *m, struct buf *out)
 {
-	wire_put_fact_u64(out, FACT_ARRIVAL, m->arrival_wall_usec);
-	wire_put_fact(out, FACT_REVERSE_PATH, m->reverse_path);
+	for (size_t i = 0; i < ARRAY_LEN(simples); i++)
+		put_simple(out, m, &simples[i]);
 	for (uint32_t i = 0; i < m->n_rcpts; i++)
 		put_rcpt(out, &m->rcpts[i]);
 	for (uint32_t i = 0; i < m->n_pieces; i++)
 		put_piece(out, &m->pieces[i]);
-	put_number(out, FACT_SIZE, m->size);
-	put_number(out, FACT_BODY, m->body);
-	put_text(out, FACT_CLIENT, m->client);
-	put_text(out, FACT_HELO, m->helo);
-	put_text(out, FACT_PROTOCOL, m->protocol);
-	put_text(out, FACT_LISTENER, m->listener);
-	put_text(out, FACT_LOGIN, m->login);
-	put_number(out, FACT_UID, m->uid);
-	put_number(out, FACT_FLAGS, m->flags);
-	put_number(out, FACT_PARENT, m->parent);
-	put_number(out, FACT_RELAY, m->relay);
-	put_number(out, FACT_EVENT, m->event);
 	buf_put(out, m->unknown);
 }
 
@@ -74,7 +106,7 @@ struct counts {
 
 static bool is_known(uint16_t tag)
 {
-	return tag >= FACT_ARRIVAL && tag <= FACT_EVENT;
+	return tag >= FACT_ARRIVAL && tag <= FACT_TLS;
 }
 
 static int count(struct span payload, struct counts *ret)
@@ -107,6 +139,10 @@ static int get_rcpt(struct span value, struct message_rcpt *r)
 			r->original = v;
 		else if (tag == RCPT_FLAGS)
 			r->flags = wire_fact_u64(v);
+		else if (tag == RCPT_NOTIFY)
+			r->notify = wire_fact_u64(v);
+		else if (tag == RCPT_ORCPT)
+			r->orcpt = v;
 	}
 	return w.error || r->address.len == 0 ? -EBADMSG : 0;
 }
@@ -131,51 +167,14 @@ static int get_piece(struct span value, struct message_piece *p)
 
 static void get_simple(struct message *m, uint16_t tag, struct span v)
 {
-	switch (tag) {
-	case FACT_ARRIVAL:
-		m->arrival_wall_usec = wire_fact_u64(v);
-		break;
-	case FACT_REVERSE_PATH:
-		m->reverse_path = v;
-		break;
-	case FACT_SIZE:
-		m->size = wire_fact_u64(v);
-		break;
-	case FACT_BODY:
-		m->body = wire_fact_u64(v);
-		break;
-	case FACT_CLIENT:
-		m->client = v;
-		break;
-	case FACT_HELO:
-		m->helo = v;
-		break;
-	case FACT_PROTOCOL:
-		m->protocol = v;
-		break;
-	case FACT_LISTENER:
-		m->listener = v;
-		break;
-	case FACT_LOGIN:
-		m->login = v;
-		break;
-	case FACT_UID:
-		m->uid = wire_fact_u64(v);
-		break;
-	case FACT_FLAGS:
-		m->flags = wire_fact_u64(v);
-		break;
-	case FACT_PARENT:
-		m->parent = wire_fact_u64(v);
-		break;
-	case FACT_RELAY:
-		m->relay = wire_fact_u64(v);
-		break;
-	case FACT_EVENT:
-		m->event = wire_fact_u64(v);
-		break;
-	default:
-		break;
+	for (size_t i = 0; i < ARRAY_LEN(simples); i++) {
+		if (simples[i].tag != tag)
+			continue;
+		char *field = (char *)m + simples[i].offset;
+		if (simples[i].is_text)
+			*(struct span *)(void *)field = v;
+		else
+			*(uint64_t *)(void *)field = wire_fact_u64(v);
 	}
 }
 

@@ -23,17 +23,50 @@ enum message_fact {
 	FACT_PARENT = 15, /* u64: the message that this report is about */
 	FACT_RELAY = 16,  /* u64 1: foreign recipients go by relay.via */
 	FACT_EVENT = 17,  /* u64: which event of the parent this report tells of */
+	/* RFC 3461 */
+	FACT_ENVID = 18, /* decoded from xtext */
+	FACT_RET = 19,	 /* u64 MESSAGE_RET_* */
+	FACT_PRIORITY =
+		20, /* u64: MT-PRIORITY (RFC 6710) -9..9 plus MESSAGE_PRIORITY_BIAS; absent: 0 */
+	FACT_HOLD_UNTIL = 21,	   /* u64 wall microseconds, RFC 4865 */
+	FACT_DELIVER_BY = 22,	   /* u64 wall microseconds, RFC 2852 */
+	FACT_DELIVER_BY_MODE = 23, /* u64 MESSAGE_BY_* */
+	FACT_AUTH_SENDER = 24,	   /* MAIL's AUTH= (RFC 4954 5), decoded from xtext */
+	FACT_TLS = 25,		   /* text: how the client's connection was protected */
 };
 enum rcpt_fact {
 	RCPT_ADDRESS = 1,  /* canonical forward-path */
 	RCPT_ORIGINAL = 2, /* as given at RCPT, when it differs (RFC 3464 Original-Recipient) */
 	RCPT_FLAGS = 3,
+	RCPT_NOTIFY = 4, /* u64 NOTIFY_*; absent: not said, which means failure and delay */
+	RCPT_ORCPT = 5,	 /* "rfc822;bob@example.org", address decoded from xtext */
 };
-#define MESSAGE_REPORT 1u /* a DSN of ours: null sender, never bounced */
+#define MESSAGE_REPORT	     1u	 /* a DSN of ours: null sender, never bounced */
+#define MESSAGE_SMTPUTF8     2u	 /* MAIL said so (RFC 6531) */
+#define MESSAGE_REQUIRETLS   4u	 /* MAIL said so (RFC 8689) */
+#define MESSAGE_TLS_OPTIONAL 8u	 /* the header field "TLS-Required: No" (RFC 8689 3) */
+#define MESSAGE_UTF8_HEADER  16u /* header octets above 127 were seen */
+#define MESSAGE_8BIT_BODY    32u /* body octets above 127 were seen */
+
+#define MESSAGE_RET_FULL 1u
+#define MESSAGE_RET_HDRS 2u
+
+#define MESSAGE_PRIORITY_BIAS 16
+
+#define MESSAGE_BY_RETURN 1u
+#define MESSAGE_BY_NOTIFY 2u
+#define MESSAGE_BY_TRACE  4u /* beside one of the others */
+
+#define NOTIFY_NEVER   1u
+#define NOTIFY_SUCCESS 2u
+#define NOTIFY_FAILURE 4u
+#define NOTIFY_DELAY   8u
 
 struct message_rcpt {
 	struct span address, original;
 	uint64_t flags;
+	uint64_t notify; /* 0: not said */
+	struct span orcpt;
 };
 struct message_piece {
 	bool is_inline;
@@ -44,13 +77,20 @@ struct message_piece {
 struct message {
 	uint64_t id;
 	uint64_t arrival_wall_usec, size, body, uid, flags, parent, relay, event;
+	uint64_t ret, priority, hold_until_wall_usec, deliver_by_wall_usec, deliver_by_mode;
 	struct span reverse_path, client, helo, protocol, listener, login;
+	struct span envid, auth_sender, tls;
 	struct message_rcpt *rcpts;
 	uint32_t n_rcpts;
 	struct message_piece *pieces;
 	uint32_t n_pieces;
 	struct span unknown; /* facts with unknown tags, encoded */
 };
+/* MT-PRIORITY of a message, -9..9. */
+static inline int message_priority(const struct message *m)
+{
+	return m->priority ? (int)m->priority - MESSAGE_PRIORITY_BIAS : 0;
+}
 void message_encode(const struct message *m, struct buf *out);
 /* Untrusted octets. Arrays and strings live in (or are borrowed through) the arena; payload must
  * outlive them. -EBADMSG, -ENOMEM. */

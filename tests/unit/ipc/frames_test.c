@@ -67,8 +67,13 @@ static void check_truncations(const char *what, const struct buf *b, decode_fn d
 static void job__round_trip_and_truncations(void **state)
 {
 	(void)state;
-	struct job_rcpt rcpts[] = {
-		{3, SPAN_LIT("a@b"), SPAN_LIT("c@d")}, {9, SPAN_LIT("e@f"), SPAN_NULL}};
+	struct job_rcpt rcpts[] = {{.index = 3,
+					   .address = SPAN_LIT("a@b"),
+					   .original = SPAN_LIT("c@d"),
+					   .notify = 2,
+					   .orcpt = SPAN_LIT("rfc822;c@d")},
+		{.index = 9, .address = SPAN_LIT("e@f")}};
+	struct job_host hosts[] = {{SPAN_LIT("mx1.b"), 10}, {SPAN_LIT("mx2.b"), 20}};
 	struct job_range ranges[] = {{7, 4096, 100, true, 0xe3069283}, {8, 64, 1, false, 0}};
 	struct job j = {.job = 1,
 		.message = 2,
@@ -77,6 +82,15 @@ static void job__round_trip_and_truncations(void **state)
 		.via = JOB_SMTP,
 		.host = SPAN_LIT("127.0.0.1"),
 		.port = 25,
+		.hosts = hosts,
+		.n_hosts = 2,
+		.mx_secure = true,
+		.domain = SPAN_LIT("b"),
+		.route = SPAN_LIT("relay"),
+		.envid = SPAN_LIT("id"),
+		.ret = 2,
+		.priority = -3,
+		.flags = 6,
 		.site = SPAN_LIT("s"),
 		.reverse_path = SPAN_LIT("x@y"),
 		.arrival_wall_usec = 5,
@@ -98,6 +112,17 @@ static void job__round_trip_and_truncations(void **state)
 	assert_int_equal(back.n_rcpts, 2);
 	assert_int_equal(back.rcpts[1].index, 9);
 	assert_true(span_equal(back.rcpts[0].original, SPAN_LIT("c@d")));
+	assert_int_equal(back.rcpts[0].notify, 2);
+	assert_true(span_equal(back.rcpts[0].orcpt, SPAN_LIT("rfc822;c@d")));
+	assert_int_equal(back.n_hosts, 2);
+	assert_true(span_equal(back.hosts[1].name, SPAN_LIT("mx2.b")));
+	assert_int_equal(back.hosts[1].preference, 20);
+	assert_true(back.mx_secure && !back.implicit_tls);
+	assert_true(span_equal(back.route, SPAN_LIT("relay")));
+	assert_true(span_equal(back.envid, SPAN_LIT("id")));
+	assert_int_equal(back.priority, -3);
+	assert_int_equal(back.ret, 2);
+	assert_int_equal(back.flags, 6);
 	assert_int_equal(back.ranges[0].offset, 4096);
 	assert_int_equal(back.ranges[0].crc, 0xe3069283);
 	assert_true(back.ranges[0].checked && !back.ranges[1].checked);
@@ -111,11 +136,22 @@ static void job__round_trip_and_truncations(void **state)
 static void outcome__round_trip_and_truncations(void **state)
 {
 	(void)state;
-	struct outcome_rcpt rcpts[] = {
-		{1, OUTCOME_FAILED, 550, SPAN_LIT("5.1.1"), SPAN_LIT("no such user")},
-		{2, OUTCOME_NOT_TRIED, 452, SPAN_LIT("4.5.3"), SPAN_NULL}};
-	struct outcome o = {
-		.job = 1, .message = 2, .remote = SPAN_LIT("r"), .rcpts = rcpts, .n_rcpts = 2};
+	struct outcome_rcpt rcpts[] = {{.index = 1,
+					       .result = OUTCOME_FAILED,
+					       .code = 550,
+					       .enhanced = SPAN_LIT("5.1.1"),
+					       .text = SPAN_LIT("no such user")},
+		{.index = 2,
+			.result = OUTCOME_NOT_TRIED,
+			.code = 452,
+			.enhanced = SPAN_LIT("4.5.3"),
+			.dsn_passed_on = true}};
+	struct outcome o = {.job = 1,
+		.message = 2,
+		.remote = SPAN_LIT("r"),
+		.tls = SPAN_LIT("TLSv1.3"),
+		.rcpts = rcpts,
+		.n_rcpts = 2};
 	struct buf b = BUF_INIT(1 << 16);
 	struct arena *a = arena_new(1 << 16);
 	struct outcome back;
@@ -124,6 +160,8 @@ static void outcome__round_trip_and_truncations(void **state)
 	assert_int_equal(outcome_decode(buf_span(&b), a, &back), 0);
 	assert_int_equal(back.rcpts[0].code, 550);
 	assert_int_equal(back.rcpts[1].result, OUTCOME_NOT_TRIED);
+	assert_true(back.rcpts[1].dsn_passed_on && !back.rcpts[0].dsn_passed_on);
+	assert_true(span_equal(back.tls, SPAN_LIT("TLSv1.3")));
 	check_truncations("outcome", &b, try_outcome);
 	arena_free(a);
 	buf_done(&b);

@@ -112,7 +112,7 @@ static void mail_begin(struct world *w, unsigned receiver, const char *from, con
 	struct span text, struct mail_ticket *t)
 {
 	struct actor *a = &w->receivers[receiver];
-	struct message_rcpt rcpts[64];
+	struct message_rcpt rcpts[32];
 	struct message m = {.arrival_wall_usec = clock_wall_usec(),
 		.reverse_path = span_str(from),
 		.rcpts = rcpts,
@@ -233,7 +233,7 @@ void job_answer(struct world *w, struct seen_job *j, enum habit habit)
 			.enhanced = {"4.7.1", 5},
 			.text = {"Later", 5}},
 	};
-	struct outcome_rcpt rcpts[64];
+	struct outcome_rcpt rcpts[32];
 	struct outcome o = {.job = j->job,
 		.message = j->message,
 		.remote = SPAN_LIT("127.0.0.1:13025 mx.far.test"),

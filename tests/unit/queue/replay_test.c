@@ -2,7 +2,7 @@
 #include "fake.h"
 
 struct commits {
-	struct message m[8];
+	struct message m[6];
 	size_t n;
 };
 

@@ -149,14 +149,20 @@ static void segment_scan__finds_the_next_record_after_damage(void **state)
 
 static void message__round_trip_keeps_unknown_facts(void **state)
 {
-	struct message_rcpt rcpts[] = {{.address = SPAN_LIT("b@example.org")},
-		{.address = SPAN_LIT("c@example.org"), .original = SPAN_LIT("C@x"), .flags = 2}};
+	struct message_rcpt rcpts[] = {
+		{.address = SPAN_LIT("b@example.org")}, {.address = SPAN_LIT("c@example.org"),
+								.original = SPAN_LIT("C@x"),
+								.flags = 2,
+								.notify = NOTIFY_DELAY,
+								.orcpt = SPAN_LIT("rfc822;C@x")}};
 	struct message_piece pieces[] = {{.is_inline = true, .octets = SPAN_LIT("A: b\r\n")},
 		{.piece = {7, 4096, 4160, 10}}};
 	struct message m = {.arrival_wall_usec = 5,
 			       .reverse_path = SPAN_LIT(""),
 			       .size = 16,
 			       .helo = SPAN_LIT("client"),
+			       .envid = SPAN_LIT("e"),
+			       .priority = MESSAGE_PRIORITY_BIAS - 4,
 			       .flags = MESSAGE_REPORT,
 			       .rcpts = rcpts,
 			       .n_rcpts = 2,
@@ -176,6 +182,10 @@ static void message__round_trip_keeps_unknown_facts(void **state)
 	want_u64("recipients", 2, got.n_rcpts);
 	assert_true(span_equal(got.rcpts[1].original, SPAN_LIT("C@x")));
 	want_u64("flags", 2, got.rcpts[1].flags);
+	want_u64("notify", NOTIFY_DELAY, got.rcpts[1].notify);
+	assert_true(span_equal(got.rcpts[1].orcpt, SPAN_LIT("rfc822;C@x")));
+	assert_true(span_equal(got.envid, SPAN_LIT("e")));
+	want_int("priority", -4, message_priority(&got));
 	want_u64("pieces", 2, got.n_pieces);
 	message_encode(&got, &again);
 	assert_true(span_equal(buf_span(&b), buf_span(&again)));
