@@ -61,7 +61,7 @@ void link_leave(struct link *l, bool dispatcher)
 void link_say(struct link *l, struct seam *from, bool up, struct said s)
 {
 	file_ops = from->ops;
-	if (!sim_seam_touch(from) || !l || (up ? l->dispatcher_left : l->peer_left)) {
+	if (!l || !sim_seam_touch(from) || (up ? l->dispatcher_left : l->peer_left)) {
 		said_drop(&s);
 		return;
 	}

@@ -50,8 +50,8 @@ struct link {
 struct link *link_new(void);
 /* One side ends: frees what it has not read; the second frees the link. */
 void link_leave(struct link *l, bool dispatcher);
-/* From a process: nothing leaves it once it is dead, nothing reaches one that is gone. Takes over
- * what the frame holds. */
+/* From a process: nothing leaves it once it is dead, nothing reaches one that is gone (or l NULL).
+ * Takes over what the frame holds, whatever becomes of it. */
 void link_say(struct link *l, struct seam *from, bool up, struct said s);
 struct said *link_hear(struct list *inbox); /* NULL: nothing there; said_free */
 void said_free(struct said *s);

@@ -52,8 +52,7 @@ struct receiver {
 
 static void say(struct receiver *r, struct said s)
 {
-	if (r->link)
-		link_say(r->link, r->seam, true, s);
+	link_say(r->link, r->seam, true, s);
 }
 
 /* ---- segments ---- */
