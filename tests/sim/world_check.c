@@ -65,17 +65,30 @@ static struct desk *recover_copy(struct world *shadow)
 }
 
 /* The copy may count a report as written of which this life does not know yet. */
-static bool is_reported(const struct known *k, const struct truth_mail *m, const char *name)
+static bool is_told_of(const struct known *k, const struct truth_mail *m, const char *name)
 {
 	for (const struct truth_mail *r = k->w->truth->mails; r; r = r->next) {
 		if (!r->is_report || r->is_delay || r->parent != m->id ||
 			!map_get_u64(k->ids, r->id))
 			continue;
 		for (unsigned i = 0; i < r->n_about; i++)
-			/* An alias that expired before it was followed is told of by its own name,
-			 * which its children share but for the first letter. */
-			if (r->about[i][0] && strcmp(r->about[i] + 1, name + 1) == 0)
+			if (strcmp(r->about[i], name) == 0)
 				return true;
+	}
+	return false;
+}
+
+/* An alias that failed before it was followed is told of by its own name, for its children too;
+ * several of the envelope's recipients may stand for one address (as in model.c's settled). */
+static bool is_reported(const struct known *k, const struct truth_mail *m, const char *name)
+{
+	for (unsigned i = 0; i < m->n_addresses; i++) {
+		const struct truth_address *a = &m->addresses[i];
+		if (strcmp(a->name, name) != 0)
+			continue;
+		if (is_told_of(k, m, a->name) ||
+			(a->parent >= 0 && is_told_of(k, m, m->addresses[a->parent].name)))
+			return true;
 	}
 	return false;
 }
