@@ -19,7 +19,7 @@ ALLOWED = {
     "fiber": {"base"},
     "net": {"base", "fiber"},
     "mail": {"base"},
-    "ipc": {"base", "net"},
+    "ipc": {"base", "fiber", "net"},
     "config": {"base", "net", "mail"},
     "process": {"base", "fiber", "net", "ipc", "config"},
     # The receiving half.

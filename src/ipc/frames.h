@@ -49,6 +49,10 @@ enum frame_type {
 	FRAME_ROUTE, /* -> directory: next hop of one address now */
 	FRAME_ROUTE_ANSWER,
 
+	/* dispatcher, deliverer, receiver, control <-> resolver (ipc/resolve.h) */
+	FRAME_RESOLVE = 80, /* -> resolver */
+	FRAME_RESOLVE_ANSWER,
+
 	/* dispatcher <-> deliverer, mailbox (ipc/job.h) */
 	FRAME_SEGMENT_OPEN =
 		96, /* -> deliverer: u64 sequence + read-only fd, before a job that needs it */
