@@ -181,14 +181,14 @@ static struct verdict parse_path_argument(struct command *c, bool utf8)
 	return parse_params(c, rest, utf8);
 }
 
-/* Size and LAST are only split, into keywords of params: the session knows what they mean, and it
- * must know them even when it refuses the command, because the octets follow anyway. */
+/* Size and the rest (LAST) are only split, into keywords of params: the session knows what they
+ * mean, and it must know the size even when it refuses the rest: the octets follow anyway. */
 static struct verdict parse_chunk(struct command *c)
 {
 	struct span a = c->argument;
 	size_t first = word_end(a, 0), second = skip_wsp(a, first);
 
-	if (a.len == 0 || word_end(a, second) != a.len)
+	if (a.len == 0)
 		return VERDICT(501, "5.5.4", "Syntax: BDAT size [LAST]");
 	c->params[c->n_params++] = (struct esmtp_param){.keyword = span_head(a, first)};
 	if (second < a.len)

@@ -3,6 +3,8 @@
  *   PIPELINING           RFC 2920: nothing to do, replies leave when the input is drained
  *   SIZE n               RFC 1870, MAIL's SIZE=
  *   8BITMIME             RFC 6152, MAIL's BODY=
+ *   CHUNKING             RFC 3030, verb_bdat.c
+ *   BINARYMIME           RFC 3030 3, MAIL's BODY=BINARYMIME
  *   ENHANCEDSTATUSCODES  RFC 2034
  *   HELP                 RFC 5321 4.1.1.8
  *
@@ -29,15 +31,17 @@ static struct verdict param_size(struct session *s, struct span value)
 	return v;
 }
 
-/* RFC 6152 2: 7BIT or 8BITMIME. BINARYMIME needs BDAT (RFC 3030), which is not offered. */
+/* RFC 6152 2: 7BIT or 8BITMIME; RFC 3030 3: BINARYMIME. */
 static struct verdict param_body(struct session *s, struct span value)
 {
 	if (span_equal_nocase(value, SPAN_LIT("7BIT")))
 		s->tx.body = BODY_7BIT;
 	else if (span_equal_nocase(value, SPAN_LIT("8BITMIME")))
 		s->tx.body = BODY_8BITMIME;
+	else if (span_equal_nocase(value, SPAN_LIT("BINARYMIME")))
+		s->tx.body = BODY_BINARYMIME;
 	else
-		return VERDICT(501, "5.5.4", "BODY is 7BIT or 8BITMIME");
+		return VERDICT(501, "5.5.4", "BODY is 7BIT, 8BITMIME or BINARYMIME");
 	return VERDICT(250, "2.1.0", "Ok");
 }
 
@@ -54,6 +58,8 @@ static const struct extension extensions[] = {
 	{"PIPELINING", NULL},
 	{"SIZE", value_size},
 	{"8BITMIME", NULL},
+	{"CHUNKING", NULL},
+	{"BINARYMIME", NULL},
 	{"ENHANCEDSTATUSCODES", NULL},
 	{"HELP", NULL},
 };

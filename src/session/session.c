@@ -8,6 +8,7 @@
 #include "session/session.h"
 #include "base/stats.h"
 #include "checks/relay.h"
+#include "session/arrival.h"
 #include "session/events.h"
 #include "session/limits.h"
 #include "session/refusal.h"
@@ -24,6 +25,7 @@ static struct verdict (*const verbs[VERB_COUNT])(struct session *, const struct 
 	[VERB_MAIL] = verb_mail,
 	[VERB_RCPT] = verb_rcpt,
 	[VERB_DATA] = verb_data,
+	[VERB_BDAT] = verb_bdat,
 	[VERB_RSET] = verb_rset,
 	[VERB_NOOP] = verb_noop,
 	[VERB_VRFY] = verb_vrfy,
@@ -38,6 +40,16 @@ void session_client_text(const struct session *s, struct buf *out)
 		buf_str(out, "local");
 	else
 		address_format_host(&s->origin.client, out);
+}
+
+void session_reset(struct session *s)
+{
+	struct arrival *a = TAKE(s->arrival);
+
+	if (a)
+		arrival_done(a);
+	free(a);
+	transaction_reset(&s->tx);
 }
 
 void session_end(struct session *s, const char *reason)
@@ -159,6 +171,7 @@ static void session_free(struct session *s)
 	struct server *srv = s->server;
 	struct session_origin origin = s->origin;
 
+	session_reset(s);
 	transaction_done(&s->tx);
 	stream_free(s->io);
 	buf_done(&s->helo);

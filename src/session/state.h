@@ -25,14 +25,17 @@ struct session {
 	struct buf helo; /* argument of the last EHLO or HELO; empty: none yet */
 	bool extended;	 /* it was EHLO */
 	struct transaction tx;
-	struct buf reply; /* a reply being formatted */
-	struct buf text;  /* a reply's text, where it is not static */
+	struct arrival *arrival; /* NULL: no BDAT of the transaction yet */
+	struct buf reply;	 /* a reply being formatted */
+	struct buf text;	 /* a reply's text, where it is not static */
 
 	unsigned commands, bad, refused_rcpts, slowed;
 	uint64_t accepted; /* messages */
 };
 /* The client's address without port, or "local". */
 void session_client_text(const struct session *s, struct buf *out);
+/* Forgets the transaction, and the chunks that came of it. */
+void session_reset(struct session *s);
 /* The session ends after this reply. reason: a fixed word for the log. */
 void session_end(struct session *s, const char *reason);
 /* RFC 3848: how the message came. */

@@ -11,6 +11,7 @@ SUSPENDS struct verdict verb_helo(struct session *s, const struct command *c);
 SUSPENDS struct verdict verb_mail(struct session *s, const struct command *c);
 SUSPENDS struct verdict verb_rcpt(struct session *s, const struct command *c);
 SUSPENDS struct verdict verb_data(struct session *s, const struct command *c);
+SUSPENDS struct verdict verb_bdat(struct session *s, const struct command *c);
 SUSPENDS struct verdict verb_rset(struct session *s, const struct command *c);
 SUSPENDS struct verdict verb_noop(struct session *s, const struct command *c);
 SUSPENDS struct verdict verb_vrfy(struct session *s, const struct command *c);

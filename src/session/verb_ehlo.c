@@ -7,7 +7,7 @@
 
 static bool begin_anew(struct session *s, struct span name, bool extended)
 {
-	transaction_reset(&s->tx);
+	session_reset(s);
 	buf_reset(&s->helo);
 	buf_put(&s->helo, name);
 	s->extended = extended;

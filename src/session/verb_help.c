@@ -6,6 +6,6 @@ struct verdict verb_help(struct session *s, const struct command *c)
 	(void)s;
 	(void)c;
 	return VERDICT(214, "2.0.0",
-		"Commands: EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT\n"
+		"Commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\n"
 		"See RFC 5321");
 }

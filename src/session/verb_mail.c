@@ -17,7 +17,7 @@ static struct verdict check_state(const struct session *s)
 
 static struct verdict refuse(struct session *s, const struct command *c, struct verdict v)
 {
-	transaction_reset(&s->tx);
+	session_reset(s);
 	event_mail_refused(s, c->path.text, v);
 	return v;
 }

@@ -15,6 +15,8 @@ static struct verdict check_state(const struct session *s)
 {
 	if (!s->tx.open)
 		return VERDICT(503, "5.5.1", "MAIL first");
+	if (s->arrival) /* RFC 3030 2: the envelope is complete */
+		return VERDICT(503, "5.5.1", "BDAT has begun");
 	if (s->tx.n_rcpts >= s->tx.max_rcpts)
 		return VERDICT(452, "4.5.3", "Too many recipients");
 	return VERDICT(250, "2.1.5", "Recipient ok");

@@ -4,6 +4,6 @@
 struct verdict verb_rset(struct session *s, const struct command *c)
 {
 	(void)c;
-	transaction_reset(&s->tx);
+	session_reset(s);
 	return VERDICT(250, "2.0.0", "Ok");
 }

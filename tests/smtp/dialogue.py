@@ -158,6 +158,9 @@ class Player:
             self.out += octets(rest) + b"\r\n"
         elif kind == "R:":
             self.out += octets(rest)
+        elif kind in ("BDAT:", "LAST:"):
+            data = octets(rest)
+            self.out += b"BDAT %d%s\r\n" % (len(data), b" LAST" * (kind == "LAST:")) + data
         elif kind == "B:":
             self.wanted.append(octets(rest))
         else:

@@ -76,7 +76,7 @@ static void command_parse__table(void **state)
 		{"AUTH PLAIN AGEAYg==", false, VERB_AUTH, 250, "2.0.0", "PLAIN AGEAYg==", 0},
 		{"BDAT 10", false, VERB_BDAT, 250, "2.0.0", "10", 1},
 		{"BDAT 10 LAST", false, VERB_BDAT, 250, "2.0.0", "10 LAST", 2},
-		{"BDAT 10 LAST x", false, VERB_BDAT, 501, "5.5.4", "10 LAST x", 0},
+		{"BDAT 10 LAST x", false, VERB_BDAT, 250, "2.0.0", "10 LAST x", 2},
 		{"BDAT", false, VERB_BDAT, 501, "5.5.4", "", 0},
 		{"", false, VERB_UNKNOWN, 500, "5.5.2", "", 0},
 		{" QUIT", false, VERB_UNKNOWN, 500, "5.5.2", "QUIT", 0},

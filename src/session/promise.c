@@ -1,0 +1,120 @@
+/* RFC 5321 6.1: with 250 a server takes responsibility for a message. It is said only when the
+ * message is durable and the dispatcher has been told (incoming.h); everything that fails on our
+ * side before that is 4xx, so that the client keeps the message.
+ *
+ * Our Received field (4.4) is put before the body when both the id and the recipients are known.
+ * Return-Path is written at final delivery, not here. */
+#include "session/promise.h"
+#include "base/ident.h"
+#include "base/stats.h"
+#include "session/events.h"
+#include "session/received.h"
+#include "session/refusal.h"
+#include "session/reply.h"
+#include "session/verb.h"
+
+static int prepend_received(struct session *s, struct incoming *in, struct span client)
+{
+	const struct transaction *t = &s->tx;
+	struct received r = {
+		.helo = buf_span(&s->helo),
+		.client = s->origin.local ? SPAN_NULL : client,
+		.uid = s->origin.uid,
+		.hostname = span_str(s->config->hostname),
+		.protocol = session_protocol(s),
+		.id = incoming_id(in),
+		.only_recipient = t->n_rcpts == 1 ? t->rcpts[0].address : SPAN_NULL,
+		.wall_usec = loop_wall_usec(),
+	};
+
+	buf_reset(&s->text);
+	received_format(&r, &s->text);
+	return s->text.error < 0 ? s->text.error : incoming_prepend(in, buf_span(&s->text));
+}
+
+/* 8-bit octets may come undeclared (BODY=7BIT): what is there counts, not what was said. */
+static uint64_t body_of(const struct transaction *t, const struct arrival *a)
+{
+	bool high = a->dot.has_8bit || a->chunk.has_8bit;
+
+	return MAX((uint64_t)t->body, (uint64_t)(high ? BODY_8BITMIME : BODY_7BIT));
+}
+
+static SUSPENDS int commit(struct session *s, struct arrival *a)
+{
+	const struct transaction *t = &s->tx;
+	uint64_t data_end = loop_now_usec();
+	struct buf client = BUF_INIT(128);
+
+	session_client_text(s, &client);
+	struct message m = {
+		.id = a->id,
+		.arrival_wall_usec = loop_wall_usec(),
+		.body = body_of(t, a),
+		.uid = s->origin.uid,
+		.relay = t->relayed,
+		.reverse_path = t->reverse_path,
+		.client = buf_span(&client),
+		.helo = buf_span(&s->helo),
+		.protocol = session_protocol(s),
+		.listener = s->origin.listener,
+		.rcpts = t->rcpts,
+		.n_rcpts = t->n_rcpts,
+	};
+	int r = client.error < 0 ? client.error : prepend_received(s, a->in, m.client);
+	if (r == 0)
+		r = incoming_commit(a->in, &m);
+	if (r == 0) {
+		s->accepted++;
+		STATS_ADD(messages_accepted_total, 1);
+		STATS_ADD(recipients_accepted_total, t->n_rcpts);
+		STATS_ADD(octets_accepted_total, m.size);
+		event_message_accepted(s, &m, data_end - t->began_usec, loop_now_usec() - data_end);
+	}
+	buf_done(&client);
+	return r;
+}
+
+struct verdict promise_message(struct session *s, struct arrival *a)
+{
+	struct verdict v = arrival_check(a, s);
+
+	if (verdict_is_ok(v)) {
+		int r = commit(s, a);
+		if (r == 0)
+			return reply_text(s, 250, "2.0.0", "Accepted as %s", ident_format(a->id).s);
+		v = refusal_of(r);
+		if (r == -ECANCELED)
+			session_end(s, "drain");
+	}
+	return promise_refused(s, a, v);
+}
+
+struct verdict promise_refused(struct session *s, struct arrival *a, struct verdict v)
+{
+	if (!a->reported) {
+		STATS_ADD(messages_refused_total, 1);
+		event_message_refused(s, a->id, a->octets, v);
+	}
+	a->reported = true;
+	return v;
+}
+
+struct verdict promise_broken_off(struct session *s, struct arrival *a, int error)
+{
+	struct verdict v = VERDICT_NONE;
+	const char *reason = "closed";
+
+	if (error == -ETIMEDOUT || error == -ETIME) {
+		v = error == -ETIME ? VERDICT(421, "4.4.2", "Data arrives too slowly, closing")
+				    : VERDICT(421, "4.4.2", "Timeout, closing");
+		reason = error == -ETIME ? "data-rate" : "data-timeout";
+	} else if (error == -ECANCELED) {
+		v = refusal_of(error);
+		reason = "drain";
+	}
+	session_end(s, reason);
+	event_message_refused(s, a->id, a->octets,
+		v.code ? v : VERDICT(0, "", "The client left before the end of data"));
+	return v;
+}
