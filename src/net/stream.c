@@ -13,9 +13,10 @@
  * others run. After STREAM_IDLE_USEC of silence the empty buffers are given back: an idle
  * connection keeps only its fiber's stack.
  *
- * Errors stick per direction: after one, every later call says the same. TLS comes in as another
- * struct transport. */
-#include "net/stream.h"
+ * Errors stick per direction: after one, every later call says the same. TLS (tls.c) is another
+ * struct transport: it may hold octets that the socket has given up already, so it is asked before
+ * each wait, and knows itself when asking the socket is of no use. */
+#include "net/stream_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -30,40 +31,9 @@
 #define TIMEOUT_DEFAULT	 (300 * USEC_PER_SEC)
 #define SENDFILE_CHUNK	 (1024u * 1024u)
 
-/* What carries the octets. read and write do not wait: octets, 0 at the end (read), or a negative
- * errno, -EAGAIN among them. */
-struct transport {
-	ssize_t (*read)(struct stream *s, void *ptr, size_t len);
-	ssize_t (*write)(struct stream *s, const void *ptr, size_t len);
-	bool raw; /* the octets on the socket are ours: sendfile may be used */
-};
-
-/* Octets [start, end) of ptr wait to be read or sent. */
-struct half {
-	char *ptr;
-	size_t cap, start, end;
-	int error;
-	unsigned burst;
-	uint64_t timeout_usec;
-	uint64_t octets;
-};
-
-struct stream {
-	struct watch watch;
-	const struct transport *transport;
-	struct half in, out;
-	size_t scanned; /* octets from in.start on that hold no LF */
-	uint64_t read_deadline_usec;
-	bool drained;	     /* the kernel had no more at the last read: wait before the next */
-	bool short_is_last;  /* a short read means drained; not on unix sockets with fds */
-	bool discarding;     /* in the middle of a line that is too long */
-	bool writing;	     /* a fiber is sending: the out buffer stays as it is */
-	struct cond written; /* writing has ended */
-};
-
 /* ---- plain sockets ---- */
 
-static ssize_t plain_read(struct stream *s, void *ptr, size_t len)
+ssize_t stream_plain_read(struct stream *s, void *ptr, size_t len)
 {
 	ssize_t n;
 	do {
@@ -78,7 +48,7 @@ static ssize_t plain_read(struct stream *s, void *ptr, size_t len)
 	return n;
 }
 
-static ssize_t plain_write(struct stream *s, const void *ptr, size_t len)
+ssize_t stream_plain_write(struct stream *s, const void *ptr, size_t len)
 {
 	ssize_t n;
 	do {
@@ -88,7 +58,8 @@ static ssize_t plain_write(struct stream *s, const void *ptr, size_t len)
 	return n < 0 ? -errno : n;
 }
 
-static const struct transport transport_plain = {plain_read, plain_write, true};
+static const struct transport transport_plain = {
+	.read = stream_plain_read, .write = stream_plain_write, .raw = true};
 
 /* ---- birth, end, settings ---- */
 
@@ -120,6 +91,8 @@ void stream_free(struct stream *s)
 {
 	if (!s)
 		return;
+	if (s->transport->close)
+		s->transport->close(s);
 	watch_done(&s->watch);
 	fd_close(s->watch.fd);
 	free(s->in.ptr);
@@ -146,6 +119,13 @@ void stream_set_timeout(struct stream *s, uint64_t read_usec, uint64_t write_use
 void stream_set_read_deadline(struct stream *s, uint64_t deadline_usec)
 {
 	s->read_deadline_usec = deadline_usec;
+}
+
+void stream_fail(struct stream *s, int error)
+{
+	s->in.error = s->out.error = error;
+	s->in.start = s->in.end = s->scanned = 0;
+	s->out.start = s->out.end = 0;
 }
 
 uint64_t stream_octets_in(const struct stream *s)
@@ -430,7 +410,7 @@ static SUSPENDS int fill(struct stream *s, size_t ceiling)
 {
 	for (;;) {
 		int r = -EAGAIN;
-		if (!s->drained || s->in.error)
+		if (!s->drained || s->in.error || !s->transport->raw)
 			r = read_once(s, ceiling);
 		if (r == 0)
 			r = half_count_burst(&s->in);
@@ -439,7 +419,7 @@ static SUSPENDS int fill(struct stream *s, size_t ceiling)
 		r = s->writing ? 0 : stream_flush(s);
 		if (r < 0)
 			return r;
-		r = wait_readable(s);
+		r = s->read_needs_write ? wait_writable(s) : wait_readable(s);
 		if (r < 0)
 			return r;
 		s->drained = false;
@@ -450,6 +430,7 @@ int stream_fill_now(struct stream *s)
 {
 	if (half_len(&s->in) >= BUFFER_MAX)
 		return 0;
+	s->drained = false;
 	return read_once(s, BUFFER_MAX);
 }
 

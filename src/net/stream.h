@@ -1,6 +1,6 @@
 /* A buffered octet stream on a socket, for a fiber. The stream flushes what was written only when
  * its input is drained (before it would wait for reading), so PIPELINING costs no code in the
- * session. TLS comes in below this interface. One reader and one writer fiber at most.
+ * session. TLS comes in below this interface (net/tls.h). One reader and one writer fiber at most.
  *
  * A line's span points into the read buffer and is valid until the next read call. */
 #pragma once

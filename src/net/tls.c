@@ -1,0 +1,363 @@
+/* TLS as a transport: OpenSSL reads and writes through a BIO of ours, which is the plain transport.
+ *
+ * Invariants:
+ * - The error queue of OpenSSL is the thread's: cleared before each call, read right behind it, and
+ *   left empty. A private-key callback may suspend in the middle of SSL_do_handshake; nothing that
+ *   stands in the queue then is needed afterwards.
+ * - Once a stream has begun with TLS it never says or believes a plain octet again: a failure
+ * sticks to both directions.
+ * - SSL_read and SSL_write do not wait. What they want is told as -EAGAIN, and, where a read must
+ *   first send (a key update, RFC 8446 4.6.3), by read_needs_write. A write never has to read:
+ *   renegotiation is off.
+ * - An end without close_notify is an end like the other: SMTP has its own (QUIT, the dot), so a
+ *   truncation cannot pass for a whole message (RFC 9325 3.5 leaves this to the protocol).
+ *
+ * Which certificates, ciphers and roots: the users of this file. */
+#include "net/tls.h"
+#include "net/stream_internal.h"
+#include <limits.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+
+struct tls {
+	SSL *ssl;
+	bool established;
+	bool broken;  /* after a fatal error not even close_notify may be sent (SSL_shutdown) */
+	bool ended;   /* the socket is at its end */
+	int io_error; /* of the socket, behind OpenSSL's back */
+	const char *error; /* static text */
+	long verify_result;
+};
+
+/* ---- the BIO ---- */
+
+static int bio_read(BIO *bio, char *ptr, size_t len, size_t *ret_len)
+{
+	struct stream *s = BIO_get_data(bio);
+
+	BIO_clear_retry_flags(bio);
+	/* The socket was drained at the last read and has not been waited for since. */
+	ssize_t n = s->drained ? -EAGAIN : stream_plain_read(s, ptr, len);
+	if (n > 0) {
+		*ret_len = (size_t)n;
+		return 1;
+	}
+	if (n == -EAGAIN)
+		BIO_set_retry_read(bio);
+	else if (n == 0)
+		s->tls->ended = true;
+	else
+		s->tls->io_error = (int)n;
+	return 0;
+}
+
+static int bio_write(BIO *bio, const char *ptr, size_t len, size_t *ret_len)
+{
+	struct stream *s = BIO_get_data(bio);
+
+	BIO_clear_retry_flags(bio);
+	ssize_t n = stream_plain_write(s, ptr, len);
+	if (n >= 0) {
+		*ret_len = (size_t)n;
+		return 1;
+	}
+	if (n == -EAGAIN)
+		BIO_set_retry_write(bio);
+	else
+		s->tls->io_error = (int)n;
+	return 0;
+}
+
+static long bio_ctrl(BIO *bio, int command, long number, void *ptr)
+{
+	const struct stream *s = BIO_get_data(bio);
+	(void)number;
+	(void)ptr;
+
+	if (command == BIO_CTRL_EOF)
+		return s->tls->ended;
+	return command == BIO_CTRL_FLUSH;
+}
+
+/* One for the process, never freed: OpenSSL's method tables are registered once. */
+static const BIO_METHOD *bio_method(void)
+{
+	static BIO_METHOD *method;
+
+	if (method)
+		return method;
+	BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "stream");
+	if (!m)
+		return NULL;
+	BIO_meth_set_read_ex(m, bio_read);
+	BIO_meth_set_write_ex(m, bio_write);
+	BIO_meth_set_ctrl(m, bio_ctrl);
+	return method = m;
+}
+
+/* ---- what a call came to ---- */
+
+/* The reason of the queue's first error: later ones are its consequences. */
+static const char *error_text(unsigned long code)
+{
+	const char *text = code ? ERR_reason_error_string(code) : NULL;
+
+	return text ? text : "TLS failed";
+}
+
+/* A negative errno, or 0 at the end of the stream. Leaves the error queue empty. */
+static int outcome(struct stream *s, int result)
+{
+	struct tls *t = s->tls;
+	unsigned long code = ERR_peek_error();
+	int error = SSL_get_error(t->ssl, result), r;
+
+	s->read_needs_write = error == SSL_ERROR_WANT_WRITE;
+	if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) {
+		r = -EAGAIN;
+	} else if (error == SSL_ERROR_ZERO_RETURN) {
+		r = 0;
+	} else {
+		t->broken = true;
+		t->verify_result = SSL_get_verify_result(t->ssl);
+		if (t->ended)
+			r = 0; /* whatever the alert that OpenSSL tried to send came to */
+		else if (t->io_error)
+			r = t->io_error;
+		else if (ERR_GET_LIB(code) == ERR_LIB_SSL &&
+			 ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED)
+			r = -EKEYREJECTED;
+		else
+			r = -EPROTO;
+		if (r == -EKEYREJECTED)
+			t->error = X509_verify_cert_error_string(t->verify_result);
+		else if (r == -EPROTO)
+			t->error = error_text(code);
+	}
+	ERR_clear_error();
+	return r;
+}
+
+/* ---- the transport ---- */
+
+static ssize_t tls_read(struct stream *s, void *ptr, size_t len)
+{
+	size_t n = 0;
+
+	ERR_clear_error();
+	int r = SSL_read_ex(s->tls->ssl, ptr, len, &n);
+	return r == 1 ? (ssize_t)n : outcome(s, r);
+}
+
+static ssize_t tls_write(struct stream *s, const void *ptr, size_t len)
+{
+	size_t n = 0;
+	bool read_needs_write = s->read_needs_write;
+
+	ERR_clear_error();
+	int r = SSL_write_ex(s->tls->ssl, ptr, len, &n);
+	if (r == 1)
+		return (ssize_t)n;
+	bool wants_read = SSL_want_read(s->tls->ssl);
+	r = outcome(s, r);
+	s->read_needs_write = read_needs_write;
+	/* Waiting to write would never end. */
+	if (r == -EAGAIN && wants_read)
+		return -EPROTO;
+	return r == 0 ? -ECONNRESET : r;
+}
+
+static void tls_close(struct stream *s)
+{
+	struct tls *t = s->tls;
+
+	/* RFC 8446 6.1. As far as the socket takes it: nobody waits for it. */
+	if (t->established && !t->broken)
+		(void)SSL_shutdown(t->ssl);
+	ERR_clear_error();
+	SSL_free(t->ssl);
+	free(t);
+	s->tls = NULL;
+}
+
+static const struct transport transport_tls = {
+	.read = tls_read,
+	.write = tls_write,
+	.close = tls_close,
+};
+
+/* ---- the handshake ---- */
+
+static uint64_t deadline_after(uint64_t usec)
+{
+	uint64_t now = loop_now_usec();
+	return usec < USEC_INFINITY - now ? now + usec : USEC_INFINITY;
+}
+
+static SUSPENDS int handshake(struct stream *s, uint64_t deadline)
+{
+	for (;;) {
+		ERR_clear_error();
+		int n = SSL_do_handshake(s->tls->ssl);
+		if (n == 1)
+			break;
+		int r = outcome(s, n);
+		if (r != -EAGAIN && fiber_cancelled())
+			return -ECANCELED; /* in the private-key callback */
+		if (r == 0)
+			return -ECONNRESET;
+		if (r != -EAGAIN)
+			return r;
+		r = s->read_needs_write ? fiber_wait_writable(&s->watch, deadline)
+					: fiber_wait_readable(&s->watch, deadline);
+		if (r < 0)
+			return r;
+		s->drained = false;
+	}
+	ERR_clear_error();
+	s->read_needs_write = false;
+	s->tls->established = true;
+	return 0;
+}
+
+/* Takes over ssl, also on error. */
+static int attach(struct stream *s, SSL *ssl)
+{
+	struct tls *t = calloc(1, sizeof(*t));
+	const BIO_METHOD *method = bio_method();
+	BIO *bio = method ? BIO_new(method) : NULL;
+
+	if (!t || !bio) {
+		free(t);
+		BIO_free(bio);
+		SSL_free(ssl);
+		return -ENOMEM;
+	}
+	BIO_set_data(bio, s);
+	BIO_set_init(bio, 1);
+	SSL_set_bio(ssl, bio, bio);
+	t->ssl = ssl;
+	t->error = "";
+	s->tls = t;
+	s->transport = &transport_tls;
+	return 0;
+}
+
+int stream_start_tls(struct stream *s, SSL *ssl, uint64_t timeout_usec)
+{
+	assert(!s->tls);
+	uint64_t deadline = deadline_after(timeout_usec);
+	int r = stream_flush(s);
+
+	if (r < 0) {
+		SSL_free(ssl);
+		return r;
+	}
+	/* RFC 3207 4.2, 6: what came in plain text may be anybody's. */
+	bool injected = stream_buffered(s).len > 0 || s->discarding;
+	r = attach(s, ssl);
+	if (r == 0 && injected) {
+		s->tls->error = "plain text behind STARTTLS";
+		s->tls->broken = true;
+		r = -EPROTO;
+	}
+	if (r == 0)
+		r = handshake(s, deadline);
+	if (r < 0)
+		stream_fail(s, r);
+	return r;
+}
+
+SSL *stream_tls(const struct stream *s)
+{
+	return s->tls && s->tls->established ? s->tls->ssl : NULL;
+}
+
+const char *stream_tls_error(const struct stream *s)
+{
+	return s->tls ? s->tls->error : "";
+}
+
+long stream_tls_verify_result(const struct stream *s)
+{
+	return s->tls ? s->tls->verify_result : X509_V_OK;
+}
+
+/* ---- contexts and facts ---- */
+
+int tls_context_new(bool server, SSL_CTX **ret_context)
+{
+	/* A role has no files to read, and what it does is said by one configuration only. */
+	if (OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1)
+		return -ENOMEM;
+	SSL_CTX *c = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
+	if (!c || SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION) != 1) {
+		SSL_CTX_free(c);
+		ERR_clear_error();
+		return -ENOMEM;
+	}
+	SSL_CTX_set_options(c, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
+	/* The stream's buffer may move and be written in parts; an idle connection's 34 KiB of
+	 * records are given back; one read gets the record's head and body. */
+	SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+				    SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_read_ahead(c, 1);
+	*ret_context = c;
+	return 0;
+}
+
+void tls_context_freep(SSL_CTX **context)
+{
+	SSL_CTX_free(TAKE(*context));
+}
+
+void tls_facts(const SSL *ssl, struct tls_facts *ret_facts)
+{
+	const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
+	const char *name = cipher ? SSL_CIPHER_get_name(cipher) : NULL;
+	bool certificate = SSL_get0_peer_certificate(ssl) != NULL;
+
+	*ret_facts = (struct tls_facts){
+		.version = SSL_get_version(ssl),
+		.cipher = name ? name : "",
+		.bits = cipher ? SSL_CIPHER_get_bits(cipher, NULL) : 0,
+		.sni = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name),
+		.peer_name = SSL_get0_peername((SSL *)(uintptr_t)ssl),
+		.peer_certificate = certificate,
+		.verified = certificate && SSL_get_verify_result(ssl) == X509_V_OK,
+		.resumed = SSL_session_reused(ssl) == 1,
+	};
+}
+
+int tls_peer_fingerprint(const SSL *ssl, uint8_t ret_digest[TLS_FINGERPRINT_OCTETS])
+{
+	const X509 *peer = SSL_get0_peer_certificate(ssl);
+	unsigned len = 0;
+
+	if (!peer)
+		return -ENOENT;
+	int ok = X509_digest(peer, EVP_sha256(), ret_digest, &len);
+	ERR_clear_error();
+	return ok == 1 && len == TLS_FINGERPRINT_OCTETS ? 0 : -ENOMEM;
+}
+
+int tls_peer_subject(const SSL *ssl, struct buf *out)
+{
+	const X509 *peer = SSL_get0_peer_certificate(ssl);
+	char *text = NULL;
+
+	if (!peer)
+		return -ENOENT;
+	BIO *memory = BIO_new(BIO_s_mem());
+	long len = -1;
+	if (memory && X509_NAME_print_ex(memory, X509_get_subject_name(peer), 0,
+			      XN_FLAG_RFC2253 & ~(unsigned long)ASN1_STRFLGS_ESC_MSB) >= 0)
+		len = BIO_get_mem_data(memory, &text);
+	if (len > 0)
+		buf_append(out, text, (size_t)len);
+	BIO_free(memory);
+	ERR_clear_error();
+	return len < 0 ? -ENOMEM : out->error;
+}

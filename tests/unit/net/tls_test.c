@@ -1,0 +1,426 @@
+/* TLS below a stream: handshakes, data both ways, files, ends, what must never pass. */
+#include "harness.h"
+#include "net/tls.h"
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/x509v3.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define MSEC	USEC_PER_MSEC
+#define TIMEOUT (10 * USEC_PER_SEC)
+
+static SSL_CTX *server_context, *client_context;
+
+static X509 *certificate_make(EVP_PKEY *key, const char *name)
+{
+	X509 *x = X509_new();
+	assert_non_null(x);
+	assert_int_equal(X509_set_version(x, X509_VERSION_3), 1);
+	ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
+	X509_gmtime_adj(X509_getm_notBefore(x), -60);
+	X509_gmtime_adj(X509_getm_notAfter(x), 3600);
+	X509_set_pubkey(x, key);
+	X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_UTF8,
+		(const unsigned char *)name, -1, -1, 0);
+	X509_set_issuer_name(x, X509_get_subject_name(x));
+	assert_true(X509_sign(x, key, EVP_sha256()) > 0);
+	return x;
+}
+
+static int contexts_setup(void **state)
+{
+	(void)state;
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	X509 *x = certificate_make(key, "mx.example");
+	assert_int_equal(tls_context_new(true, &server_context), 0);
+	assert_int_equal(tls_context_new(false, &client_context), 0);
+	assert_int_equal(SSL_CTX_use_certificate(server_context, x), 1);
+	assert_int_equal(SSL_CTX_use_PrivateKey(server_context, key), 1);
+	assert_int_equal(X509_STORE_add_cert(SSL_CTX_get_cert_store(client_context), x), 1);
+	X509_free(x);
+	EVP_PKEY_free(key);
+	return 0;
+}
+
+static int contexts_teardown(void **state)
+{
+	(void)state;
+	tls_context_freep(&server_context);
+	tls_context_freep(&client_context);
+	return 0;
+}
+
+static SSL *server_ssl(void)
+{
+	SSL *ssl = SSL_new(server_context);
+	assert_non_null(ssl);
+	SSL_set_accept_state(ssl);
+	return ssl;
+}
+
+static SSL *client_ssl(const char *name)
+{
+	SSL *ssl = SSL_new(client_context);
+	assert_non_null(ssl);
+	SSL_set_connect_state(ssl);
+	if (name) {
+		SSL_set_tlsext_host_name(ssl, name);
+		SSL_set1_host(ssl, name);
+		SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL);
+	}
+	return ssl;
+}
+
+/* Two streams on a socketpair and a body for each side; every side frees its stream at its end. */
+struct pair {
+	struct stream *server, *client;
+	void (*server_body)(struct stream *s);
+	void (*client_body)(struct stream *s);
+};
+
+static void server_run(void *arg)
+{
+	struct pair *p = arg;
+	p->server_body(p->server);
+	stream_freep(&p->server);
+}
+
+static void client_run(void *arg)
+{
+	struct pair *p = arg;
+	p->client_body(p->client);
+	stream_freep(&p->client);
+}
+
+static void run_pair(void (*server)(struct stream *), void (*client)(struct stream *))
+{
+	int fds[2];
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+	struct pair p = {.server_body = server, .client_body = client};
+	assert_int_equal(stream_new(fds[0], &p.server), 0);
+	assert_int_equal(stream_new(fds[1], &p.client), 0);
+	spawn(server_run, &p);
+	spawn(client_run, &p);
+	run_to_end();
+	assert_int_equal(ERR_peek_error(), 0);
+}
+
+static void want_line(struct stream *s, const char *text)
+{
+	struct span line = SPAN_LIT("?");
+	int r = stream_read_line(s, 1000, &line, NULL);
+	if (r != 0 || !span_equal(line, span_str(text)))
+		fail_msg("want \"%s\" got %d \"%.*s\"", text, r, SPAN_FMT(line));
+}
+
+static void want_end(struct stream *s, int want)
+{
+	struct span line = SPAN_LIT("");
+	int r = stream_read_line(s, 1000, &line, NULL);
+	if (r != want)
+		fail_msg("want %d got %d \"%.*s\"", want, r, SPAN_FMT(line));
+}
+
+/* ---- what works ---- */
+
+static void greet_server(struct stream *s)
+{
+	assert_null(stream_tls(s));
+	assert_int_equal(stream_start_tls(s, server_ssl(), TIMEOUT), 0);
+	struct tls_facts f;
+	tls_facts(stream_tls(s), &f);
+	assert_string_equal(f.version, "TLSv1.3");
+	assert_string_equal(f.sni, "mx.example");
+	assert_false(f.peer_certificate);
+	assert_false(f.resumed);
+	want_line(s, "hello");
+	assert_int_equal(stream_write(s, SPAN_LIT("a\r\nb\r\nc\r\n")), 0);
+	want_line(s, "bye");
+	want_end(s, -ECONNRESET);
+	assert_string_equal(stream_tls_error(s), "");
+}
+
+static void greet_client(struct stream *s)
+{
+	assert_int_equal(stream_start_tls(s, client_ssl("mx.example"), TIMEOUT), 0);
+	struct tls_facts f;
+	tls_facts(stream_tls(s), &f);
+	assert_string_equal(f.peer_name, "mx.example");
+	assert_true(f.peer_certificate);
+	assert_true(f.verified);
+	assert_true(f.bits >= 128);
+	uint8_t digest[TLS_FINGERPRINT_OCTETS];
+	assert_int_equal(tls_peer_fingerprint(stream_tls(s), digest), 0);
+	struct buf subject = BUF_INIT(1000);
+	assert_int_equal(tls_peer_subject(stream_tls(s), &subject), 0);
+	assert_true(span_equal(buf_span(&subject), SPAN_LIT("CN=mx.example")));
+	buf_done(&subject);
+	assert_int_equal(stream_write(s, SPAN_LIT("hello\r\n")), 0);
+	want_line(s, "a");
+	want_line(s, "b");
+	want_line(s, "c");
+	assert_int_equal(stream_printf(s, "bye\r\n"), 0);
+	assert_int_equal(stream_flush(s), 0);
+}
+
+static void stream_start_tls__talks(void **state)
+{
+	(void)state;
+	run_pair(greet_server, greet_client);
+}
+
+/* A line in plain text, STARTTLS, 220, and on: as SMTP does it. */
+static void upgrade_server(struct stream *s)
+{
+	want_line(s, "STARTTLS");
+	assert_int_equal(stream_write(s, SPAN_LIT("220 go\r\n")), 0);
+	assert_int_equal(stream_start_tls(s, server_ssl(), TIMEOUT), 0);
+	want_line(s, "EHLO");
+}
+
+static void upgrade_client(struct stream *s)
+{
+	assert_int_equal(stream_write(s, SPAN_LIT("STARTTLS\r\n")), 0);
+	want_line(s, "220 go");
+	assert_int_equal(stream_start_tls(s, client_ssl(NULL), TIMEOUT), 0);
+	assert_int_equal(stream_write(s, SPAN_LIT("EHLO\r\n")), 0);
+	assert_int_equal(stream_flush(s), 0);
+}
+
+static void stream_start_tls__after_plain_lines(void **state)
+{
+	(void)state;
+	run_pair(upgrade_server, upgrade_client);
+}
+
+#define FILE_OCTETS (700u * 1024u + 13u)
+static char file_octets[FILE_OCTETS];
+
+/* Long enough to fill the sockets in both ways: reads and writes have to wait. */
+static void bulk_server(struct stream *s)
+{
+	assert_int_equal(stream_start_tls(s, server_ssl(), TIMEOUT), 0);
+	size_t got = 0;
+	while (got < FILE_OCTETS) {
+		struct span have;
+		assert_int_equal(stream_peek(s, &have), 0);
+		assert_memory_equal(have.ptr, file_octets + got, have.len);
+		got += have.len;
+		stream_consume(s, have.len);
+	}
+	assert_int_equal(fiber_sleep(5 * MSEC), 0);
+	assert_int_equal(stream_write(s, span_make(file_octets, FILE_OCTETS)), 0);
+	assert_int_equal(stream_write(s, SPAN_LIT("\nend\n")), 0);
+	assert_int_equal(stream_flush(s), 0);
+}
+
+static void bulk_client(struct stream *s)
+{
+	FILE *f = tmpfile();
+	assert_non_null(f);
+	assert_int_equal(fwrite(file_octets, 1, FILE_OCTETS, f), FILE_OCTETS);
+	assert_int_equal(fflush(f), 0);
+	assert_int_equal(stream_start_tls(s, client_ssl(NULL), TIMEOUT), 0);
+	assert_int_equal(stream_send_file(s, fileno(f), 0, FILE_OCTETS), 0);
+	assert_int_equal(stream_flush(s), 0);
+	fclose(f);
+	assert_int_equal(fiber_sleep(20 * MSEC), 0);
+	size_t got = 0;
+	while (got < FILE_OCTETS) {
+		struct span have;
+		assert_int_equal(stream_peek(s, &have), 0);
+		size_t n = MIN(have.len, FILE_OCTETS - got);
+		assert_memory_equal(have.ptr, file_octets + got, n);
+		got += n;
+		stream_consume(s, n);
+	}
+	want_line(s, "");
+	want_line(s, "end");
+	want_end(s, -ECONNRESET);
+}
+
+static void stream_send_file__through_tls(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < FILE_OCTETS; i++)
+		file_octets[i] = (char)('a' + i * 7 % 26);
+	run_pair(bulk_server, bulk_client);
+}
+
+/* ---- what must not pass ---- */
+
+static void injected_server(struct stream *s)
+{
+	want_line(s, "STARTTLS");
+	assert_int_equal(stream_write(s, SPAN_LIT("220 go\r\n")), 0);
+	assert_int_equal(stream_start_tls(s, server_ssl(), TIMEOUT), -EPROTO);
+	assert_string_equal(stream_tls_error(s), "plain text behind STARTTLS");
+	want_end(s, -EPROTO);
+	assert_int_equal(stream_write(s, SPAN_LIT("250 no\r\n")), -EPROTO);
+	assert_null(stream_tls(s));
+}
+
+static void injected_client(struct stream *s)
+{
+	assert_int_equal(stream_write(s, SPAN_LIT("STARTTLS\r\nMAIL FROM:<>\r\n")), 0);
+	want_line(s, "220 go");
+	want_end(s, -ECONNRESET);
+}
+
+static void stream_start_tls__pipelined_plain_text_is_refused(void **state)
+{
+	(void)state;
+	run_pair(injected_server, injected_client);
+}
+
+/* The plain text comes after the handshake began: it is a broken record, not a command. */
+static void late_client(struct stream *s)
+{
+	assert_int_equal(stream_write(s, SPAN_LIT("STARTTLS\r\n")), 0);
+	want_line(s, "220 go");
+	assert_int_equal(stream_write(s, SPAN_LIT("MAIL FROM:<>\r\n")), 0);
+	assert_int_equal(stream_flush(s), 0);
+	struct span any;
+	while (stream_peek(s, &any) == 0)
+		stream_consume(s, any.len); /* an alert */
+}
+
+static void late_server(struct stream *s)
+{
+	want_line(s, "STARTTLS");
+	assert_int_equal(stream_write(s, SPAN_LIT("220 go\r\n")), 0);
+	assert_int_equal(stream_start_tls(s, server_ssl(), TIMEOUT), -EPROTO);
+	assert_string_equal(stream_tls_error(s), "wrong version number");
+	want_end(s, -EPROTO);
+}
+
+static void stream_start_tls__plain_text_instead_of_a_hello(void **state)
+{
+	(void)state;
+	run_pair(late_server, late_client);
+}
+
+static void silent_client(struct stream *s)
+{
+	struct span any;
+	assert_int_equal(stream_peek(s, &any), -ECONNRESET);
+}
+
+static void waiting_server(struct stream *s)
+{
+	assert_int_equal(stream_start_tls(s, server_ssl(), 5 * MSEC), -ETIMEDOUT);
+	want_end(s, -ETIMEDOUT);
+}
+
+static void stream_start_tls__times_out(void **state)
+{
+	(void)state;
+	run_pair(waiting_server, silent_client);
+}
+
+static void left_server(struct stream *s)
+{
+	assert_int_equal(stream_start_tls(s, server_ssl(), TIMEOUT), -ECONNRESET);
+}
+
+static void leaving_client(struct stream *s)
+{
+	(void)s;
+}
+
+static void stream_start_tls__peer_leaves(void **state)
+{
+	(void)state;
+	run_pair(left_server, leaving_client);
+}
+
+static void doubted_server(struct stream *s)
+{
+	assert_int_equal(stream_start_tls(s, server_ssl(), TIMEOUT), -EPROTO);
+	want_end(s, -EPROTO);
+	assert_non_null(strstr(stream_tls_error(s), "alert bad certificate"));
+}
+
+static void doubting_client(struct stream *s)
+{
+	assert_int_equal(stream_start_tls(s, client_ssl("other.example"), TIMEOUT), -EKEYREJECTED);
+	assert_int_equal(stream_tls_verify_result(s), X509_V_ERR_HOSTNAME_MISMATCH);
+	assert_string_equal(stream_tls_error(s), "hostname mismatch");
+}
+
+static void stream_start_tls__certificate_of_another_name(void **state)
+{
+	(void)state;
+	run_pair(doubted_server, doubting_client);
+}
+
+/* An end in the middle of a record, without close_notify, is an end. */
+static void cut_client(struct stream *s)
+{
+	assert_int_equal(stream_start_tls(s, client_ssl(NULL), TIMEOUT), 0);
+	assert_int_equal(stream_write(s, SPAN_LIT("half")), 0);
+	assert_int_equal(stream_flush(s), 0);
+	assert_int_equal(shutdown(stream_fd(s), SHUT_RDWR), 0);
+}
+
+static void cut_server(struct stream *s)
+{
+	assert_int_equal(stream_start_tls(s, server_ssl(), TIMEOUT), 0);
+	want_end(s, -ECONNRESET);
+}
+
+static void stream_read_line__tls_cut_off(void **state)
+{
+	(void)state;
+	run_pair(cut_server, cut_client);
+}
+
+static void resting_server(struct stream *s)
+{
+	assert_int_equal(stream_start_tls(s, server_ssl(), TIMEOUT), 0);
+	struct span any = SPAN_NULL;
+	assert_int_equal(stream_fill_now(s), -EAGAIN);
+	assert_int_equal(fiber_sleep(20 * MSEC), 0);
+	assert_int_equal(stream_fill_now(s), 0);
+	any = stream_buffered(s);
+	assert_true(span_equal(any, SPAN_LIT("421 bye\r\n")));
+	assert_int_equal(stream_fill_now(s), -ECONNRESET);
+}
+
+static void speaking_client(struct stream *s)
+{
+	assert_int_equal(stream_start_tls(s, client_ssl(NULL), TIMEOUT), 0);
+	assert_int_equal(fiber_sleep(5 * MSEC), 0);
+	assert_int_equal(stream_write(s, SPAN_LIT("421 bye\r\n")), 0);
+	assert_int_equal(stream_flush(s), 0);
+}
+
+static void stream_fill_now__sees_tls_octets_and_the_end(void **state)
+{
+	(void)state;
+	run_pair(resting_server, speaking_client);
+}
+
+int main(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	const struct CMUnitTest tests[] = {
+		LOOP_TEST(stream_start_tls__talks),
+		LOOP_TEST(stream_start_tls__after_plain_lines),
+		LOOP_TEST(stream_send_file__through_tls),
+		LOOP_TEST(stream_start_tls__pipelined_plain_text_is_refused),
+		LOOP_TEST(stream_start_tls__plain_text_instead_of_a_hello),
+		LOOP_TEST(stream_start_tls__times_out),
+		LOOP_TEST(stream_start_tls__peer_leaves),
+		LOOP_TEST(stream_start_tls__certificate_of_another_name),
+		LOOP_TEST(stream_read_line__tls_cut_off),
+		LOOP_TEST(stream_fill_now__sees_tls_octets_and_the_end),
+	};
+	return cmocka_run_group_tests(tests, contexts_setup, contexts_teardown);
+}
