@@ -17,6 +17,8 @@ enum role {
 	ROLE_COUNT
 };
 const char *role_name(enum role r); /* "receiver" */
+/* The deliverer or mailbox process that gets one suspicious job at a time; started when wanted. */
+#define ROLE_SPARE_INDEX 63u
 
 enum frame_type {
 	/* supervisor -> role (ipc/supervise.h) */
@@ -31,7 +33,7 @@ enum frame_type {
 	/* role -> supervisor */
 	FRAME_READY,	  /* after FRAME_START was acted on */
 	FRAME_FAILED,	  /* span text: cannot work (bad file, ...): the supervisor logs it */
-	FRAME_RESTART_ME, /* unused room for an orderly restart */
+	FRAME_SPARE_WANT, /* by the dispatcher: u8 role: a process of index ROLE_SPARE_INDEX */
 
 	/* receiver <-> dispatcher (ipc/spool_frames.h) */
 	FRAME_SEGMENT_WANT = 32, /* -> dispatcher */

@@ -27,6 +27,8 @@ struct job {
 	uint64_t job; /* id of this handing-out, unique for the life of the spool */
 	uint64_t message;
 	uint32_t attempt; /* 1 for the first */
+	bool alone;	  /* not sent along: it has been there when deliverers died, and goes to one
+			     that has nothing else */
 	bool suspect;	  /* an earlier handing-out may have succeeded: maildir looks for it */
 	enum job_via via;
 	struct span host; /* smtp, lmtp: name or literal; empty when hosts has the MX set */

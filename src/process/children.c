@@ -297,12 +297,32 @@ static int add_child(struct supervisor *s, enum role role, unsigned index)
 	return 0;
 }
 
+void children_spare(struct supervisor *s, enum role role)
+{
+	for (unsigned i = 0; i < s->n_children; i++)
+		if (s->children[i]->role == role && s->children[i]->index == ROLE_SPARE_INDEX)
+			return; /* it runs, or will be started again */
+	int r = add_child(s, role, ROLE_SPARE_INDEX);
+	if (r == 0) {
+		struct child *c = s->children[s->n_children - 1];
+		r = spawn(c);
+		if (r < 0)
+			restart_later(c);
+	}
+	struct log_line *l =
+		log_begin(r < 0 ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, "process-spare-started");
+	log_str(l, "process", role_name(role));
+	if (r < 0)
+		log_errno(l, r);
+	log_end(l);
+}
+
 static unsigned count_for(unsigned configured)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	unsigned n = configured ? configured : (unsigned)(cores > 0 ? cores : 1);
 
-	return MIN(n, STATS_ROLE_SLOTS);
+	return MIN(n, ROLE_SPARE_INDEX);
 }
 
 int children_start(struct supervisor *s)

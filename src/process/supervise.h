@@ -5,9 +5,9 @@
 #include "config/config.h"
 #include "ipc/frames.h"
 
-#define SUPERVISE_FD	 3   /* in a role: the channel to the supervisor */
-#define SUPERVISE_LOCK	 4   /* in a role: the data folder's lock, only held */
-#define STATS_ROLE_SLOTS 64u /* processes of one role at most */
+#define SUPERVISE_FD	 3			/* in a role: the channel to the supervisor */
+#define SUPERVISE_LOCK	 4			/* in a role: the data folder's lock, only held */
+#define STATS_ROLE_SLOTS (ROLE_SPARE_INDEX + 1) /* processes of one role at most */
 
 /* path: NULL for the evaluation mode. Returns the exit status (sysexits.h). */
 int supervise(const char *path);

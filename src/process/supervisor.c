@@ -195,6 +195,13 @@ static void status_row(struct supervisor *s, struct child *to, uint64_t token)
 void supervisor_frame(struct supervisor *s, struct child *from, struct frame *f)
 {
 	struct wire w = wire_reader(f->payload);
+
+	if (from->role == ROLE_DISPATCHER && f->type == FRAME_SPARE_WANT) {
+		uint8_t role = wire_get_u8(&w);
+		if (!w.error && !s->draining && (role == ROLE_DELIVERER || role == ROLE_MAILBOX))
+			children_spare(s, (enum role)role);
+		return;
+	}
 	uint64_t token = wire_get_u64(&w);
 	uint8_t verb = wire_get_u8(&w);
 

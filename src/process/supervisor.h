@@ -44,7 +44,9 @@ MUST_CHECK int children_start(struct supervisor *s);
 void children_reap(struct supervisor *s);   /* after SIGCHLD */
 void children_reload(struct supervisor *s); /* new configuration and resources to all */
 void children_renew(struct supervisor *s, enum role role); /* an orderly end, then a new start */
-void children_new_tables(struct supervisor *s);		   /* to the directory only */
+/* A process of that role apart from the others, for jobs that may kill it. */
+void children_spare(struct supervisor *s, enum role role);
+void children_new_tables(struct supervisor *s); /* to the directory only */
 void children_kill(struct supervisor *s);
 bool children_all_ready(const struct supervisor *s);
 bool children_running(const struct supervisor *s, enum role role);

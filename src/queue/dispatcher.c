@@ -62,6 +62,9 @@ static void late_apply(struct dispatcher *d, struct late *l)
 	case LATE_LOST:
 		queue_job_lost(d->queue, l->a, l->b != 0);
 		break;
+	case LATE_UNSENT:
+		queue_job_unsent(d->queue, l->a);
+		break;
 	case LATE_REPORT:
 		dispatcher_report_late(d, l);
 		break;

@@ -49,7 +49,7 @@ struct handed_job {
 	struct peer *peer;
 	uint64_t job, message, arrival_wall_usec, handed_wall_usec;
 	enum job_via via;
-	bool dot, ended;
+	bool dot, ended, alone;
 	uint64_t site_hash;
 	struct buf frame; /* encoded, until sent */
 	uint64_t *segments;
@@ -65,7 +65,7 @@ static inline bool takes_jobs(const struct peer *p)
  * started. */
 struct late {
 	struct list node;
-	enum { LATE_OUTCOME, LATE_LOST, LATE_REPORT, LATE_GONE } kind;
+	enum { LATE_OUTCOME, LATE_LOST, LATE_UNSENT, LATE_REPORT, LATE_GONE } kind;
 	struct peer *peer; /* LATE_OUTCOME: who sent it, if it still lives */
 	uint64_t a, b;	   /* job and dot; message and event; sequence */
 	int result;
@@ -115,6 +115,7 @@ struct dispatcher {
 	const struct outcome *about_outcome;
 	const struct message *about_message;
 	struct peer *speaker;
+	uint64_t spare_asked; /* when a deliverer for what goes alone was last asked for */
 	struct list requests;
 	unsigned n_requests;
 	struct {

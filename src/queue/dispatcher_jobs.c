@@ -110,6 +110,7 @@ void dispatcher_deliver(void *arg, const struct job *given, const struct record_
 	j->arrival_wall_usec = job.arrival_wall_usec;
 	j->handed_wall_usec = loop_wall_usec();
 	j->via = job.via;
+	j->alone = job.alone;
 	j->site_hash = siphash((struct siphash_key){0}, job.site);
 	int r = job_ranges(d, j, commit, &job);
 	if (r == 0) {

@@ -2,7 +2,9 @@
  *
  * Which deliverer: the same for a site as long as the load is even, so that connections are used
  * again; beyond JOBS_LEAN more jobs than another has, the other. Kinds that touch the mail store go
- * to the mailbox process. Nobody there: the job waits, and counts as in flight.
+ * to the mailbox process. Nobody there: the job waits, and counts as in flight. A message that was
+ * there when deliverers died goes to a spare process, one job at a time, so that its next death is
+ * nobody else's; the supervisor starts that process when it is first asked for.
  *
  * Each process gets a segment once, as a read-only fd of its own, before the first job that needs
  * it; it lets go when the segment is forgotten, or when it has very many. */
@@ -20,15 +22,40 @@ static enum role role_for(enum job_via via)
 	return via == JOB_SMTP || via == JOB_LMTP ? ROLE_DELIVERER : ROLE_MAILBOX;
 }
 
+#define SPARE_ASK_USEC (5 * USEC_PER_SEC)
+
+/* The spare process of that role when it has nothing to do. */
+static struct peer *choose_spare(struct dispatcher *d, enum role role)
+{
+	struct buf b = BUF_INIT(8);
+
+	list_foreach (n, &d->peers) {
+		struct peer *p = CONTAINER_OF(n, struct peer, node);
+		if (p->role == role && p->index == ROLE_SPARE_INDEX && channel_is_open(p->channel))
+			return p->n_jobs == 0 ? p : NULL;
+	}
+	if (d->spare_asked && loop_now_usec() - d->spare_asked < SPARE_ASK_USEC)
+		return NULL;
+	d->spare_asked = loop_now_usec();
+	wire_put_u8(&b, (uint8_t)role);
+	if (b.error || role_send_supervisor(d->process, FRAME_SPARE_WANT, buf_span(&b)) < 0)
+		log_text(LOG_LEVEL_WARN, "spare-not-asked", "%s", role_name(role));
+	buf_done(&b);
+	return NULL;
+}
+
 static struct peer *choose(struct dispatcher *d, const struct handed_job *j)
 {
 	enum role role = role_for(j->via);
 	struct peer *least = NULL, *home = NULL;
 	uint64_t best = 0;
 
+	if (j->alone)
+		return choose_spare(d, role);
 	list_foreach (n, &d->peers) {
 		struct peer *p = CONTAINER_OF(n, struct peer, node);
-		if (p->role != role || !channel_is_open(p->channel) ||
+		if (p->role != role || p->index == ROLE_SPARE_INDEX ||
+			!channel_is_open(p->channel) ||
 			channel_backlog(p->channel) > JOB_BACKLOG_MAX)
 			continue;
 		/* The highest of a hash of both: a process that comes or goes moves only its own.
@@ -171,7 +198,7 @@ void jobs_cancel_all(struct dispatcher *d)
 {
 	list_foreach_safe (n, tmp, &d->unsent) {
 		struct handed_job *j = CONTAINER_OF(n, struct handed_job, node);
-		dispatcher_late(d, (struct late){.kind = LATE_LOST, .a = j->job});
+		dispatcher_late(d, (struct late){.kind = LATE_UNSENT, .a = j->job});
 		handed_job_free(d, j);
 	}
 	list_foreach (n, &d->peers) {

@@ -46,7 +46,11 @@ static struct handed *handed_new(struct queue *q, struct batch *b, uint32_t n)
 
 	if (!h)
 		return NULL;
-	*h = (struct handed){.id = q->next_job, .message = b->m->id, .m = b->m, .n = n};
+	*h = (struct handed){.id = q->next_job,
+		.message = b->m->id,
+		.m = b->m,
+		.n = n,
+		.crashes = b->m->crashes};
 	if (map_put_u64(q->jobs, h->id, h) < 0) {
 		free(h);
 		return NULL;
@@ -97,6 +101,7 @@ static void deliver(struct queue *q, const struct handed *h)
 	struct job_rcpt *rcpts = queue_scratch(q, h->n * sizeof(*rcpts));
 	struct job job = {.job = h->id,
 		.message = m->id,
+		.alone = m->crashes >= QUEUE_CRASHES_ALONE,
 		.attempt = m->rcpts[h->rcpts[0]].attempts + 1u,
 		.via = h->hop->via,
 		.host = h->hop->host,
@@ -331,10 +336,34 @@ void queue_outcome(struct queue *q, const struct outcome *o)
 
 static void rcpt_crashed(struct queue *q, struct mail *m, struct rcpt *r)
 {
-	queue_rcpt_note(
-		r, note_new(0, false, SPAN_LIT("4.3.0"),
-			   SPAN_LIT("deliverers died while they had this message"), SPAN_NULL));
+	queue_rcpt_note(r,
+		note_new(0, false, SPAN_LIT("4.3.0"),
+			SPAN_LIT("deliverers died while they had only this message"), SPAN_NULL));
 	queue_rcpt_hold(q, m, r);
+}
+
+/* One death takes all jobs of a message that were with that deliverer: it counts once. */
+static void count_crash(struct mail *m, const struct handed *h)
+{
+	if (h->crashes == m->crashes && m->crashes < UINT8_MAX)
+		m->crashes++;
+}
+
+void queue_job_unsent(struct queue *q, uint64_t job)
+{
+	struct handed *h = map_get_u64(q->jobs, job);
+
+	if (!h || !h->m)
+		return;
+	struct mail *m = h->m;
+	for (uint32_t k = 0; k < h->n; k++) {
+		struct rcpt *r = rcpt_in_flight(h, h->rcpts[k]);
+		if (r)
+			queue_rcpt_again(q, m, r);
+	}
+	job_end(q, h, &(struct verdict_count){0});
+	queue_settle(q, m, h, false);
+	queue_job_free(q, h);
 }
 
 void queue_job_lost(struct queue *q, uint64_t job, bool dot_sent)
@@ -344,7 +373,8 @@ void queue_job_lost(struct queue *q, uint64_t job, bool dot_sent)
 	if (!h || !h->m)
 		return;
 	struct mail *m = h->m;
-	bool held = ++m->crashes >= QUEUE_CRASHES;
+	count_crash(m, h);
+	bool held = m->crashes >= QUEUE_CRASHES_HELD;
 	for (uint32_t k = 0; k < h->n; k++) {
 		struct rcpt *r = rcpt_in_flight(h, h->rcpts[k]);
 		if (!r)

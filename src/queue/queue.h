@@ -100,6 +100,7 @@ void queue_expanded(struct queue *q, const struct expand_answer *a);
 void queue_routed(struct queue *q, const struct expand_answer *a);
 void queue_outcome(struct queue *q, const struct outcome *o);
 void queue_job_lost(struct queue *q, uint64_t job, bool dot_sent); /* its deliverer died */
+void queue_job_unsent(struct queue *q, uint64_t job); /* it never left: the owner drains */
 void queue_report_written(struct queue *q, uint64_t message, uint64_t event, int result);
 /* A COMMIT of the owner's whose write or sync failed, so that it counts for nothing here: should it
  * stand on the disk all the same, recovery takes it for done. */

@@ -12,9 +12,10 @@
 #define QUEUE_REPORT_USEC (60 * USEC_PER_SEC) /* a report that could not be written: again */
 /* Due time of a failed recipient whose report waits for the recovered ledger to be durable. */
 #define QUEUE_REPORT_OWED (USEC_INFINITY - 1)
-/* Deliverers lost in a row with a message: then it is held. More than the two that a guilty message
- * needs, because whoever kills deliverers for fun hits innocent ones as well. */
-#define QUEUE_CRASHES 5u
+/* Deliverers that died in a row while they had a message: then it goes alone, to a deliverer that
+ * has nothing else; and after two more deaths, which nothing else explains, it is held. */
+#define QUEUE_CRASHES_ALONE 2u
+#define QUEUE_CRASHES_HELD  4u
 /* Jobs in a row in which nothing was tried (a deliverer drains): then it is deferred. */
 #define QUEUE_FRUITLESS	   3u
 #define QUEUE_TIMERS_A_RUN 10000u

@@ -43,6 +43,7 @@ struct handed {
 	struct handed *next;  /* of the message */
 	struct next_hop *hop; /* NULL: handed out by an earlier life of the dispatcher */
 	bool probe, alive;
+	uint8_t crashes; /* of the message when it was handed out */
 	uint32_t n;
 	uint32_t rcpts[];
 };

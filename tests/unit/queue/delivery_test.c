@@ -273,13 +273,14 @@ static void queue_job_lost__before_and_after_the_dot(void **state)
 		fake_start(&f, true);
 		assert_int_equal(fake_commit_one(&f, 1, "a@x.example"), 1);
 		fake_turn(&f, 1);
-		for (int i = 0; i < 4; i++) {
+		for (int i = 0; i < 3; i++) {
 			uint64_t job = f.jobs[0].job;
 			fake_job_remove(&f, 0);
 			queue_job_lost(f.q, job, dot);
 			fake_turn(&f, 1);
 			assert_int_equal(f.n_jobs, 1);
 			assert_int_equal(f.jobs[0].suspect, dot);
+			assert_int_equal(f.jobs[0].alone, i >= 1);
 			assert_int_equal(f.jobs[0].attempt, 1);
 			assert_int_equal(
 				fake_said_times(&f, "possible-duplicate"), dot ? i + 1 : 0);
@@ -291,6 +292,52 @@ static void queue_job_lost__before_and_after_the_dot(void **state)
 		assert_int_equal(queue_counts(f.q).in_flight, 0);
 		fake_done(&f);
 	}
+}
+
+static void queue_job_lost__one_death_counts_once(void **state)
+{
+	(void)state;
+	struct fake f;
+	fake_init(&f);
+	fake_start(&f, true);
+	const char *rcpts[] = {
+		"a@x.example", "b@y.example", "c@z.example", "d@w.example", "e@v.example", NULL};
+	assert_int_equal(fake_commit(&f, 1, "s@example.net", rcpts), 1);
+	fake_turn(&f, 1);
+	assert_int_equal(f.n_jobs, 5);
+	uint64_t jobs[5];
+	for (size_t i = 0; i < 5; i++)
+		jobs[i] = f.jobs[i].job;
+	while (f.n_jobs > 0)
+		fake_job_remove(&f, 0);
+	for (size_t i = 0; i < 5; i++)
+		queue_job_lost(f.q, jobs[i], false);
+	fake_turn(&f, 1);
+	assert_int_equal(f.n_jobs, 5);
+	assert_int_equal(queue_counts(f.q).held, 0);
+	for (size_t i = 0; i < 5; i++)
+		assert_false(f.jobs[i].alone);
+	fake_done(&f);
+}
+
+static void queue_job_unsent__is_no_crash(void **state)
+{
+	(void)state;
+	struct fake f;
+	fake_init(&f);
+	fake_start(&f, true);
+	assert_int_equal(fake_commit_one(&f, 1, "a@x.example"), 1);
+	fake_turn(&f, 1);
+	for (int i = 0; i < 6; i++) {
+		uint64_t job = f.jobs[0].job;
+		fake_job_remove(&f, 0);
+		queue_job_unsent(f.q, job);
+		fake_turn(&f, 1);
+		assert_int_equal(f.n_jobs, 1);
+		assert_false(f.jobs[0].alone);
+		assert_false(f.jobs[0].suspect);
+	}
+	fake_done(&f);
 }
 
 static void queue_outcome__null_sender_is_never_answered(void **state)
@@ -422,6 +469,8 @@ int main(void)
 		cmocka_unit_test(queue_outcome__repeated_before_durable_is_kept_once),
 		cmocka_unit_test(queue_outcome__foreign_recipients_are_ignored),
 		cmocka_unit_test(queue_job_lost__before_and_after_the_dot),
+		cmocka_unit_test(queue_job_lost__one_death_counts_once),
+		cmocka_unit_test(queue_job_unsent__is_no_crash),
 		cmocka_unit_test(queue_outcome__null_sender_is_never_answered),
 		cmocka_unit_test(queue_report_written__failure_asks_again),
 		cmocka_unit_test(queue_run__a_thousand_recipients_a_job),
