@@ -247,6 +247,8 @@ static int on_inflight_ask(struct jobs *jobs)
 	int r = b.error ? b.error
 			: channel_send(jobs->dispatcher, FRAME_INFLIGHT, buf_span(&b), NULL, 0);
 	buf_done(&b);
+	if (r >= 0 && jobs->draining)
+		r = channel_send(jobs->dispatcher, FRAME_NO_MORE_JOBS, SPAN_NULL, NULL, 0);
 	/* The new dispatcher has not heard of dots that were sent in its absence. */
 	list_foreach (n, &jobs->running) {
 		struct slot *s = CONTAINER_OF(n, struct slot, node);
@@ -446,6 +448,9 @@ void jobs_drain(struct jobs *jobs, uint64_t grace_usec)
 	if (jobs->draining)
 		return;
 	jobs->draining = true;
+	/* Unheard, it costs the dispatcher what is given back. */
+	if (jobs->dispatcher)
+		(void)!channel_send(jobs->dispatcher, FRAME_NO_MORE_JOBS, SPAN_NULL, NULL, 0);
 	while (!list_empty(&jobs->waiting))
 		slot_give_back(
 			CONTAINER_OF(jobs->waiting.next, struct slot, node), "shutting down");

@@ -65,6 +65,7 @@ enum frame_type {
 	FRAME_OUTCOME,	      /* -> dispatcher */
 	FRAME_OUTCOME_KEPT,   /* -> deliverer: u64 job: durable in the ledger, forget it */
 	FRAME_INFLIGHT_ASK,   /* -> deliverer: first frame of a new dispatcher */
+	FRAME_NO_MORE_JOBS,   /* -> dispatcher: it drains; what comes all the same is given back */
 	FRAME_INFLIGHT, /* -> dispatcher: u64 jobs in flight; kept outcomes come as FRAME_OUTCOME
 			   before */
 

@@ -42,6 +42,7 @@ struct peer {
 	struct list jobs;   /* struct handed_job */
 	unsigned n_jobs;
 	bool answered; /* FRAME_INFLIGHT */
+	bool draining; /* takes no more */
 };
 /* A job that a deliverer has or will get; until the queue says that its outcome is kept. */
 struct handed_job {
@@ -60,6 +61,11 @@ struct handed_job {
 static inline bool takes_jobs(const struct peer *p)
 {
 	return p->role == ROLE_DELIVERER || p->role == ROLE_MAILBOX;
+}
+static inline bool takes_jobs_now(const struct peer *p)
+{
+	return takes_jobs(p) && !p->draining && channel_is_open(p->channel) &&
+	       channel_backlog(p->channel) <= JOB_BACKLOG_MAX;
 }
 /* An event for the queue that came at a bad time: from inside one of its actions, or before it was
  * started. */

@@ -255,6 +255,9 @@ int deliverer_frame(struct peer *p, struct frame *f)
 			j->dot = true;
 		return w.error;
 	}
+	case FRAME_NO_MORE_JOBS:
+		p->draining = true;
+		return 0;
 	default:
 		return -EPROTO;
 	}

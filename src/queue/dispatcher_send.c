@@ -32,7 +32,7 @@ static struct peer *choose_spare(struct dispatcher *d, enum role role)
 	list_foreach (n, &d->peers) {
 		struct peer *p = CONTAINER_OF(n, struct peer, node);
 		if (p->role == role && p->index == ROLE_SPARE_INDEX && channel_is_open(p->channel))
-			return p->n_jobs == 0 ? p : NULL;
+			return p->n_jobs == 0 && takes_jobs_now(p) ? p : NULL;
 	}
 	if (d->spare_asked && loop_now_usec() - d->spare_asked < SPARE_ASK_USEC)
 		return NULL;
@@ -54,9 +54,7 @@ static struct peer *choose(struct dispatcher *d, const struct handed_job *j)
 		return choose_spare(d, role);
 	list_foreach (n, &d->peers) {
 		struct peer *p = CONTAINER_OF(n, struct peer, node);
-		if (p->role != role || p->index == ROLE_SPARE_INDEX ||
-			!channel_is_open(p->channel) ||
-			channel_backlog(p->channel) > JOB_BACKLOG_MAX)
+		if (p->role != role || p->index == ROLE_SPARE_INDEX || !takes_jobs_now(p))
 			continue;
 		/* The highest of a hash of both: a process that comes or goes moves only its own.
 		 */
@@ -175,8 +173,7 @@ unsigned jobs_room(const struct dispatcher *d)
 		return 0;
 	list_foreach (n, &d->peers) {
 		const struct peer *p = CONTAINER_OF(n, struct peer, node);
-		anybody = anybody || (takes_jobs(p) && channel_is_open(p->channel) &&
-					     channel_backlog(p->channel) <= JOB_BACKLOG_MAX);
+		anybody = anybody || takes_jobs_now(p);
 	}
 	size_t n = map_count(d->jobs);
 	return !anybody || n >= JOBS_IN_FLIGHT_MAX

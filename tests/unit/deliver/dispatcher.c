@@ -16,9 +16,10 @@ static int heard_frame(void *arg, struct frame *f)
 		arena_free(a);
 		return 0;
 	}
-	buf_str(&d->heard, f->type == FRAME_INFLIGHT  ? "inflight"
-			   : f->type == FRAME_JOB_DOT ? "dot"
-						      : "something else");
+	buf_str(&d->heard, f->type == FRAME_INFLIGHT	   ? "inflight"
+			   : f->type == FRAME_JOB_DOT	   ? "dot"
+			   : f->type == FRAME_NO_MORE_JOBS ? "no more"
+							   : "something else");
 	while (w.rest.len > 0 && !w.error)
 		buf_printf(&d->heard, " %ju", (uintmax_t)wire_get_u64(&w));
 	buf_str(&d->heard, "\n");

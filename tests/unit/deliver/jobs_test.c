@@ -156,7 +156,8 @@ static void drains(void *arg)
 	jobs_drain(w.jobs, 100 * USEC_PER_MSEC);
 	/* What waits goes back at once, what comes too; what runs has its grace. */
 	hand(&d, &s, 4);
-	expect_heard(&d, "outcome 3 0:not-tried:0:4.3.2 \noutcome 4 0:not-tried:0:4.3.2 \n");
+	expect_heard(
+		&d, "no more\noutcome 3 0:not-tried:0:4.3.2 \noutcome 4 0:not-tried:0:4.3.2 \n");
 	assert_int_equal(jobs_running(w.jobs), 2);
 	expect_heard(&d, "outcome 1 0:deferred:0:4.3.2 \noutcome 2 0:deferred:0:4.3.2 \n");
 	assert_int_equal(w.drained, 0);

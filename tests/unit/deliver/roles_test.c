@@ -140,7 +140,8 @@ static void cut_off(void *arg)
 		&(struct wanted_job){.job = 2, .via = JOB_SMTP, .port = behind.port, .rcpts = ONE});
 	expect_heard(&d, "dot 2\n");
 	deliverer_role.drain(&p, 50 * USEC_PER_MSEC);
-	expect_heard(&d, "outcome 1 0:not-tried:0:4.3.2 \noutcome 2 0:deferred:0:4.3.2 \n");
+	expect_heard(
+		&d, "no more\noutcome 1 0:not-tried:0:4.3.2 \noutcome 2 0:deferred:0:4.3.2 \n");
 	tell_u64(&d, FRAME_OUTCOME_KEPT, 1);
 	tell_u64(&d, FRAME_OUTCOME_KEPT, 2);
 	expect_finished(&p);
