@@ -12,6 +12,7 @@ struct job_rcpt {
 	struct span original;
 	uint8_t notify;	   /* NOTIFY_* of RFC 3461 as in spool/message.h; 0: not said */
 	struct span orcpt; /* "rfc822;...", decoded; may be empty */
+	uint32_t origin;   /* of the envelope; between queue and dispatcher only, not sent along */
 };
 struct job_host {	  /* of an MX set, in any order */
 	struct span name; /* lower case A-labels, without a final dot */

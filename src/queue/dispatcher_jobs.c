@@ -42,6 +42,19 @@ void handed_job_free(struct dispatcher *d, struct handed_job *j)
 	free(j);
 }
 
+/* What the queue does not keep in memory, from the COMMIT; it borrows from the loaded message. */
+static void job_facts(const struct message *m, struct job *job)
+{
+	job->flags = (uint32_t)m->flags;
+	job->envid = m->envid;
+	job->auth_sender = m->auth_sender;
+	job->ret = (uint8_t)m->ret;
+	for (uint32_t i = 0; i < job->n_rcpts; i++) {
+		if (job->rcpts[i].origin < m->n_rcpts)
+			job->rcpts[i].orcpt = m->rcpts[job->rcpts[i].origin].orcpt;
+	}
+}
+
 static int job_ranges(struct dispatcher *d, struct handed_job *j, const struct record_ref *commit,
 	struct job *job)
 {
@@ -50,6 +63,7 @@ static int job_ranges(struct dispatcher *d, struct handed_job *j, const struct r
 
 	if (r < 0)
 		return r;
+	job_facts(&l->m, job);
 	job->ranges = arena_alloc(l->arena, (l->n_ranges + 1) * sizeof(*job->ranges));
 	j->segments = malloc((l->n_ranges + 1) * sizeof(*j->segments));
 	if (!job->ranges || !j->segments)

@@ -88,6 +88,7 @@ static void add_children(
 		struct rcpt *r = queue_mail_add_rcpt(q, m);
 		assert(r); /* counted before */
 		r->origin = origin;
+		r->notify = rcpt_child_notify(m->rcpts[origin].notify);
 		r->flags |= (uint16_t)(RF_EXPANDED | RF_DIRTY | suspect);
 		queue_rcpt_address(r, a->children[i].address);
 		if (suspect)

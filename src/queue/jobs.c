@@ -112,6 +112,9 @@ static void deliver(struct queue *q, const struct handed *h)
 		.arrival_wall_usec = m->arrival_wall,
 		.size = m->size,
 		.body = m->body,
+		.priority = m->priority,
+		.deliver_by_wall_usec = m->deliver_by ? queue_to_wall(q, m->deliver_by) : 0,
+		.deliver_by_mode = m->by_mode,
 		.rcpts = rcpts,
 		.n_rcpts = h->n,
 		.connect_timeout = q->settings.connect_timeout,
@@ -122,7 +125,9 @@ static void deliver(struct queue *q, const struct handed *h)
 		const struct rcpt *r = &m->rcpts[h->rcpts[k]];
 		rcpts[k] = (struct job_rcpt){.index = h->rcpts[k],
 			.address = rcpt_address(r),
-			.original = rcpt_original(m, r)};
+			.original = rcpt_original(m, r),
+			.notify = r->notify,
+			.origin = r->origin};
 		job.suspect = job.suspect || (r->flags & RF_SUSPECT);
 	}
 	q->ops.deliver(q->arg, &job, &m->commit);

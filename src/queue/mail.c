@@ -82,6 +82,10 @@ int mail_new(const struct message *m, const struct record_ref *commit, struct ma
 	mail->size = m->size;
 	mail->commit = *commit;
 	mail->body = (uint8_t)m->body;
+	mail->priority = (int8_t)MIN(MAX(message_priority(m), -9), 9);
+	mail->hold_until = m->hold_until_wall_usec;
+	mail->deliver_by = m->deliver_by_wall_usec;
+	mail->by_mode = (uint8_t)m->deliver_by_mode;
 	mail->flags = (uint16_t)((m->flags & MESSAGE_REPORT ? MAIL_REPORT : 0) |
 				 (m->relay ? MAIL_RELAY : 0));
 	mail->rcpts = mail->inline_rcpts;
@@ -96,6 +100,7 @@ int mail_new(const struct message *m, const struct record_ref *commit, struct ma
 		struct rcpt *r = &mail->rcpts[i];
 		r->address = r->envelope = at;
 		r->origin = i;
+		r->notify = (uint8_t)m->rcpts[i].notify;
 		at = text_write(at, m->rcpts[i].address);
 		at = text_write(at, m->rcpts[i].original);
 	}
@@ -190,6 +195,13 @@ struct span rcpt_original(const struct mail *m, const struct rcpt *r)
 	struct span given = text_span(text_next(text));
 
 	return given.len ? given : text_span(text);
+}
+
+uint8_t rcpt_child_notify(uint8_t notify)
+{
+	uint8_t rest = (uint8_t)(notify & ~NOTIFY_SUCCESS);
+
+	return notify && !rest ? NOTIFY_NEVER : rest;
 }
 
 bool rcpt_is_live(const struct rcpt *r)

@@ -55,6 +55,7 @@ struct rcpt {
 	uint32_t origin;
 	uint16_t attempts, flags;
 	uint8_t state;
+	uint8_t notify; /* NOTIFY_* that hold for it; 0: not said */
 };
 /* Recipients of one message that may go to one next hop together. */
 struct batch {
@@ -76,7 +77,9 @@ struct batch {
 struct mail {
 	struct timer timer;
 	uint64_t id, arrival_wall, size;
-	int64_t born; /* arrival in monotonic time: may lie before the clock's zero */
+	uint64_t hold_until; /* RFC 4865, wall; 0: not asked for */
+	uint64_t deliver_by; /* RFC 2852, monotonic once it is started; 0: none */
+	int64_t born;	     /* arrival in monotonic time: may lie before the clock's zero */
 	struct record_ref commit;
 	struct list ask;
 	struct list batches;
@@ -88,7 +91,8 @@ struct mail {
 	uint32_t live, pending; /* unfinished; of these, waiting for the directory */
 	uint32_t ask_next, next_event, epoch;
 	uint16_t flags;
-	uint8_t crashes, fruitless, body;
+	uint8_t crashes, fruitless, body, by_mode;
+	int8_t priority;
 	bool batch_used;
 	struct batch batch; /* the first: most messages need no other */
 	struct rcpt inline_rcpts[];
@@ -111,5 +115,7 @@ struct span rcpt_address(const struct rcpt *r);
 struct span rcpt_original(const struct mail *m, const struct rcpt *r);
 /* The recipient of the envelope that it comes from. */
 struct span rcpt_envelope(const struct mail *m, const struct rcpt *r);
+/* RFC 3461 5.2.7.3 (b): what the members of an alias with several carry. */
+uint8_t rcpt_child_notify(uint8_t notify);
 bool rcpt_is_live(const struct rcpt *r);
 bool rcpt_is_waiting(const struct rcpt *r); /* live, and neither in flight, held nor failed */

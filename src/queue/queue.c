@@ -192,6 +192,7 @@ int queue_committed(struct queue *q, const struct message *m, const struct recor
 	/* A notice comes at once; a clock that was stepped in between does not age the message. */
 	uint64_t age = q->wall > mail->arrival_wall ? q->wall - mail->arrival_wall : 0;
 	mail->born = (int64_t)q->now - (int64_t)MIN(age, QUEUE_GRACE_USEC);
+	queue_mail_by(q, mail);
 	q->live_mails++;
 	q->by_state[RCPT_EXPANDING] += mail->n_rcpts;
 	mail->live = mail->pending = mail->n_rcpts;

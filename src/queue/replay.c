@@ -307,6 +307,9 @@ static void ghost_join(struct queue *q, struct mail *ghost, struct mail *m)
 		ghost->rcpts[i] = (struct rcpt){0};
 		r->envelope = old.envelope;
 		r->origin = i < m->n_env || r->origin >= m->n_env ? old.origin : r->origin;
+		r->notify = i < m->n_env || r->origin >= m->n_env
+				    ? old.notify
+				    : rcpt_child_notify(m->rcpts[r->origin].notify);
 		if (!(r->flags & RF_OWN))
 			r->address = old.address;
 		/* A child of which no entry survived: whoever it came from is asked again. */

@@ -50,6 +50,12 @@ uint64_t queue_expire_at(const struct queue *q, const struct mail *m)
 	return since_born(m, mail_is_mute(m) ? q->settings.bounce_expire : q->settings.expire);
 }
 
+void queue_mail_by(struct queue *q, struct mail *m)
+{
+	if (m->deliver_by)
+		m->deliver_by = q->now + (m->deliver_by > q->wall ? m->deliver_by - q->wall : 0);
+}
+
 static uint64_t warn_at(const struct queue *q, const struct mail *m)
 {
 	if (!q->settings.warn || mail_is_mute(m) || (m->flags & (MAIL_WARNED | MAIL_WARNING)))

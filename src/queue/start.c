@@ -105,6 +105,7 @@ static void mail_start(struct queue *q, struct mail *m)
 	m->flags &= (uint16_t)~MAIL_GHOST;
 	m->born = (int64_t)q->now - (int64_t)MIN(age, (uint64_t)INT64_MAX / 4);
 	queue_mail_grace(q, m);
+	queue_mail_by(q, m);
 	q->live_mails++;
 	for (uint32_t i = 0; i < m->n_rcpts; i++) {
 		struct rcpt *r = &m->rcpts[i];

@@ -45,6 +45,7 @@ void queue_dissolve(struct queue *q, struct mail *m); /* READY -> ROUTED */
 uint64_t queue_retry_wait(struct queue *q, unsigned attempts);
 uint64_t queue_retry_last(const struct queue *q);
 uint64_t queue_expire_at(const struct queue *q, const struct mail *m);
+void queue_mail_by(struct queue *q, struct mail *m); /* its by-time: from wall to monotonic */
 uint64_t queue_to_wall(const struct queue *q, uint64_t mono);
 void queue_mail_timer(struct queue *q, struct mail *m);
 void queue_mail_due(struct queue *q, struct mail *m, uint64_t due); /* at the latest then */

@@ -77,6 +77,51 @@ static void queue_expanded__list_members_are_written_first(void **state)
 	fake_done(&f);
 }
 
+/* RFC 3461 5.2.7.2, 5.2.7.3 (b): a single-recipient alias hands its NOTIFY on; the members of a
+ * list get it without SUCCESS. */
+static void queue_run__jobs_carry_what_the_envelope_said(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *rcpt;
+		uint64_t notify;
+		uint8_t want;
+	} cases[] = {
+		{"a@example.org", 0, 0},
+		{"a@example.org", NOTIFY_SUCCESS | NOTIFY_DELAY, NOTIFY_SUCCESS | NOTIFY_DELAY},
+		{"same-1@example.org", NOTIFY_SUCCESS, NOTIFY_SUCCESS},
+		{"list-2@example.org", 0, 0},
+		{"list-2@example.org", NOTIFY_SUCCESS, NOTIFY_NEVER},
+		{"list-2@example.org", NOTIFY_SUCCESS | NOTIFY_FAILURE, NOTIFY_FAILURE},
+		{"list-2@example.org", NOTIFY_NEVER, NOTIFY_NEVER},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct fake f;
+		fake_init(&f);
+		fake_start(&f, true);
+		const char *rcpts[] = {cases[i].rcpt, NULL};
+		struct message m = fake_message(&f, 1, "s@example.net", rcpts);
+		struct record_ref ref = fake_ref(1);
+		m.rcpts[0].notify = cases[i].notify;
+		m.priority = 4 + MESSAGE_PRIORITY_BIAS;
+		m.deliver_by_wall_usec = f.wall + 3600 * SEC;
+		m.deliver_by_mode = MESSAGE_BY_NOTIFY;
+		queue_time(f.q, f.now, f.wall);
+		assert_int_equal(queue_committed(f.q, &m, &ref), 1);
+		fake_turn(&f, 1);
+		assert_int_equal(f.n_jobs, 1);
+		for (uint32_t k = 0; k < f.jobs[0].n_rcpts; k++) {
+			assert_int_equal(f.jobs[0].rcpts[k].notify, cases[i].want);
+			assert_int_equal(f.jobs[0].rcpts[k].origin, 0);
+		}
+		assert_int_equal(f.jobs[0].priority, 4);
+		assert_int_equal(f.jobs[0].deliver_by_wall_usec, m.deliver_by_wall_usec);
+		assert_int_equal(f.jobs[0].deliver_by_mode, MESSAGE_BY_NOTIFY);
+		fake_done(&f);
+	}
+}
+
 static void queue_expanded__addresses_that_meet_get_one_copy(void **state)
 {
 	(void)state;
@@ -460,6 +505,7 @@ int main(void)
 		cmocka_unit_test(queue_committed__one_recipient_takes_two_entries),
 		cmocka_unit_test(queue_run__one_transaction_a_next_hop),
 		cmocka_unit_test(queue_expanded__list_members_are_written_first),
+		cmocka_unit_test(queue_run__jobs_carry_what_the_envelope_said),
 		cmocka_unit_test(queue_expanded__addresses_that_meet_get_one_copy),
 		cmocka_unit_test(queue_expanded__every_answer),
 		cmocka_unit_test(queue_asks__unanswered_are_put_again),
