@@ -66,7 +66,8 @@ void store_release(struct store *s, uint64_t sequence);
 void store_ref(struct store *s, uint64_t sequence);
 void store_unref(struct store *s, uint64_t sequence); /* recycles in the background when dead */
 bool store_disk_is_low(const struct store *s);
-void store_check_disk(struct store *s); /* call every second; also retries wants */
+/* Call every second; also retries wants, and heads that failed. */
+void store_check_disk(struct store *s);
 /* A write-only fd for a writer in another process, the caller's to close. -ENOENT, -EOPNOTSUPP. */
 MUST_CHECK int store_open_for_write(struct store *s, uint64_t sequence, int *ret_fd);
 uint64_t store_count(const struct store *s);

@@ -26,6 +26,7 @@ struct segment {
 	struct disk_op op;
 	enum supply_step step;
 	bool given;		       /* in this life of the store */
+	bool again;		       /* its new head failed, and is to be written once more */
 	struct segment_head next_head; /* STEP_HEAD */
 	struct list dead;	       /* in store.dead: waits to be recycled */
 };

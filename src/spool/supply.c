@@ -88,8 +88,11 @@ bool store_disk_is_low(const struct store *s)
 	return s->low;
 }
 
+static void recycle_again(struct store *s);
+
 void store_check_disk(struct store *s)
 {
+	recycle_again(s);
 	supply_all(s);
 	supply_disk_state(s);
 }
@@ -144,6 +147,17 @@ static void become_spare(struct segment *g)
 	trim_spares(s, slot);
 }
 
+/* Which head the disk has is unknown: the segment stays in the books, so that the ledger remembers
+ * its messages, and store_check_disk tries again. That is no sync believed the second time: all of
+ * the head is written afresh. Left alone, the old head could come back with COMMITs that were
+ * refused, of which the ledger knows nothing. */
+static void recycle_failed(struct segment *g, int error)
+{
+	if (!g->again)
+		report(g->store, g->pub.name, error);
+	g->again = true;
+}
+
 static void recycled(struct segment *g, int result)
 {
 	struct store *s = g->store;
@@ -153,11 +167,9 @@ static void recycled(struct segment *g, int result)
 	s->recycling--;
 	slot->recycling--;
 	if (result < 0) {
-		/* Which head the disk has is unknown. It stays in the books, so that the ledger
-		 * remembers its messages, and is never used again. */
-		g->pub.damaged = true;
-		report(s, g->pub.name, result);
+		recycle_failed(g, result);
 	} else {
+		g->again = false;
 		map_remove_u64(s->by_sequence, old);
 		become_spare(g);
 		if (s->ops && s->ops->forgotten)
@@ -245,8 +257,7 @@ static void recycle_next(struct store *s)
 		if (r == 0)
 			r = write_head(g, MIN(size, (uint64_t)SEGMENT_SIZE_MAX));
 		if (r < 0) {
-			g->pub.damaged = true;
-			report(s, g->pub.name, r);
+			recycle_failed(g, r);
 			continue;
 		}
 		s->recycling++;
@@ -254,14 +265,26 @@ static void recycle_next(struct store *s)
 	}
 }
 
+static bool is_dead(const struct segment *g)
+{
+	return g->store->recovered && g->pub.state == SEGMENT_SEALED && !g->pub.live &&
+	       !g->pub.damaged && g->step == STEP_NONE && !list_linked(&g->dead);
+}
+
 void supply_recycle_if_dead(struct segment *g)
 {
-	struct store *s = g->store;
-
-	if (!s->recovered || g->pub.state != SEGMENT_SEALED || g->pub.live || g->pub.damaged ||
-		g->step != STEP_NONE || list_linked(&g->dead))
+	if (!is_dead(g))
 		return;
-	list_push_back(&s->dead, &g->dead);
+	list_push_back(&g->store->dead, &g->dead);
+	recycle_next(g->store);
+}
+
+static void recycle_again(struct store *s)
+{
+	for (uint32_t i = 0; i < s->n_slots; i++)
+		list_foreach (n, &s->slots[i]->segments)
+			if (segment_of(n)->again && is_dead(segment_of(n)))
+				list_push_back(&s->dead, &segment_of(n)->dead);
 	recycle_next(s);
 }
 

@@ -418,6 +418,47 @@ static void store_want__failing_disk(void **state)
 	}
 }
 
+/* A dead segment whose new head fails is not given up: it is kept in the books, unused, and a later
+ * try makes it a spare. */
+static void store_release__a_failed_head_is_written_again(void **state)
+{
+	static const struct {
+		const char *what;
+		int write_error, sync_error;
+	} table[] = {{"write", -EIO, 0}, {"sync", 0, -EIO}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct rig r;
+		rig_init(&r, 64 * MIB, 1);
+		store_recovered(r.store);
+		store_want(r.store, 1);
+		fake_run(&r.fake);
+		uint64_t old = r.ready[0];
+		r.fake.write_error = table[i].write_error;
+		r.fake.sync_error = table[i].sync_error;
+		store_release(r.store, old);
+		fake_run(&r.fake);
+		for (unsigned second = 0; second < 3; second++) {
+			store_check_disk(r.store);
+			fake_run(&r.fake);
+		}
+		want_u64("forgotten", 0, r.n_forgotten);
+		want_u64("told once", 1, r.n_errors);
+		assert_non_null(store_find(r.store, old));
+		r.fake.write_error = r.fake.sync_error = 0;
+		store_check_disk(r.store);
+		fake_run(&r.fake);
+		want_u64("forgotten", 1, r.n_forgotten);
+		assert_null(store_find(r.store, old));
+		store_want(r.store, 1);
+		fake_run(&r.fake);
+		want_u64("given again", 2, r.n_ready);
+		want_u64("files", 2, fake_count(&r.fake));
+		rig_done(&r);
+	}
+}
+
 static void store_open__segment_size_follows_the_disk(void **state)
 {
 	static const struct {
@@ -462,6 +503,7 @@ int main(void)
 		cmocka_unit_test(store_want__low_disk_waits_for_room),
 		cmocka_unit_test(store_want__low_disk_recycles),
 		cmocka_unit_test(store_want__failing_disk),
+		cmocka_unit_test(store_release__a_failed_head_is_written_again),
 		cmocka_unit_test(store_open__segment_size_follows_the_disk),
 	};
 
