@@ -177,7 +177,6 @@ MUST_CHECK int message_head(
 MUST_CHECK int message_ref(
 	struct dispatcher *d, const struct message *m, const struct record_ref *commit);
 void message_forget(void *arg, uint64_t id, const struct record_ref *commit);
-void message_known(struct dispatcher *d, const struct record_ref *commit);
 /* dispatcher_jobs.c */
 int deliverer_frame(struct peer *p, struct frame *f);
 void deliverer_attached(struct peer *p);

@@ -231,11 +231,3 @@ void message_forget(void *arg, uint64_t id, const struct record_ref *commit)
 		store_unref(d->store, commit->segment);
 	free(span);
 }
-
-void message_known(struct dispatcher *d, const struct record_ref *commit)
-{
-	struct store_segment *s = store_find(d->store, commit->segment);
-
-	if (s)
-		s->known_end = MAX(s->known_end, commit->offset + record_span(commit->length));
-}

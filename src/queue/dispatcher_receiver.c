@@ -73,7 +73,7 @@ void dispatcher_take(struct dispatcher *d, uint16_t slot, const struct commit_no
 		abort();
 	}
 	if (r >= 0)
-		message_known(d, &ref);
+		store_known(d->store, &ref);
 	else
 		refuse_notice(d, slot, n, r);
 }

@@ -250,7 +250,8 @@ static bool checkpoint_due(const struct dispatcher *d)
 {
 	uint64_t least = CHECKPOINT_SEGMENTS * role_config(d->process)->spool.segment_size;
 
-	if (d->book.failed || loop_now_usec() < d->book.next_checkpoint)
+	if (d->book.failed || store_has_claimed(d->store) ||
+		loop_now_usec() < d->book.next_checkpoint)
 		return false;
 	return queue_checkpoint_wanted(d->queue) ||
 	       ledger_octets(d->ledger) > MAX(least, CHECKPOINT_FACTOR * d->book.live);

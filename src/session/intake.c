@@ -190,6 +190,8 @@ static void lease_end(struct intake *i)
 	if (!l)
 		return;
 	l->ended = true;
+	if (l->writer)
+		writer_end(l->writer);
 	list_push_back(&i->ended, &l->node);
 	cond_broadcast(&i->room); /* who waits for room under it must not wait any longer */
 	loop_defer(&i->reaper);

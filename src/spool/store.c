@@ -404,8 +404,24 @@ void store_claim(struct store *s, uint64_t sequence)
 	struct segment *g = find(s, sequence);
 
 	assert(!s->recovered);
-	if (g)
-		g->pub.state = SEGMENT_OPEN;
+	if (!g || g->pub.claimed)
+		return;
+	g->pub.state = SEGMENT_OPEN;
+	g->pub.claimed = true;
+	s->claimed++;
+}
+
+bool store_has_claimed(const struct store *s)
+{
+	return s->claimed > 0;
+}
+
+void store_known(struct store *s, const struct record_ref *commit)
+{
+	struct store_segment *p = store_find(s, commit->segment);
+
+	if (p && !p->claimed)
+		p->known_end = MAX(p->known_end, commit->offset + record_span(commit->length));
 }
 
 /* The head as it was written; a receiver that was taken over may have changed it, and its lies
@@ -437,6 +453,8 @@ void store_release(struct store *s, uint64_t sequence)
 		return;
 	mend_head(s, g);
 	g->pub.state = SEGMENT_SEALED;
+	s->claimed -= g->pub.claimed;
+	g->pub.claimed = false;
 	supply_recycle_if_dead(g);
 	supply_slot(s, g->slot);
 }

@@ -21,9 +21,11 @@ struct store_segment {
 	struct disk_file *file;
 	struct segment_head head;
 	enum segment_state state;
-	uint64_t live;	    /* messages that have octets or their COMMIT here */
-	uint64_t known_end; /* COMMITs below this offset have been seen by the queue */
-	bool damaged;	    /* had unreadable records: never recycled, kept for inspection */
+	uint64_t live; /* messages that have octets or their COMMIT here */
+	uint64_t
+		known_end; /* COMMITs below this offset have been seen by the queue (store_known) */
+	bool damaged;	   /* had unreadable records: never recycled, kept for inspection */
+	bool claimed;	   /* store_claim: until it is released, notices of it may be missing */
 };
 struct store;
 struct store_ops {
@@ -57,6 +59,13 @@ bool store_next_slot(struct store *s, uint32_t *cursor, uint16_t *ret_slot);
 /* A restarted dispatcher: a living writer still has this segment (open, spare, or kept by a draft).
  * Between store_open and store_recovered; ends with store_release. */
 void store_claim(struct store *s, uint64_t sequence);
+/* While any is claimed no checkpoint may begin: of a segment whose notices went to an earlier
+ * dispatcher nobody knows below which offset the queue has seen every COMMIT. */
+bool store_has_claimed(const struct store *s);
+/* The queue has been given this COMMIT, and of the notices before it in its segment none is
+ * missing: known_end follows. Not so in a claimed segment, where notices may have died with the
+ * channel of an earlier dispatcher; there the rescan at its release tells. */
+void store_known(struct store *s, const struct record_ref *commit);
 /* Asks for a segment for the slot; ops->ready follows (perhaps later, perhaps only when the disk
  * has room again). Asking again before that is the same wish. */
 void store_want(struct store *s, uint16_t slot);

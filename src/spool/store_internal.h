@@ -43,6 +43,7 @@ struct store {
 	uint64_t making_octets; /* of files that do not have their octets yet */
 	struct list dead;
 	unsigned recycling;
+	unsigned claimed;   /* segments that store_claim marked */
 	struct list blanks; /* struct blank: files that never became segments */
 	bool recovered, low;
 };

@@ -44,6 +44,7 @@ struct writer {
 	void *arg;
 	uint16_t slot;
 	bool wanted, freeing, completing;
+	bool ended; /* writer_end: the segments are no longer ours to write */
 	struct open_segment *current, *spare;
 	struct list full;
 	struct list waiting; /* tickets for the next group */
@@ -72,7 +73,7 @@ static uint64_t room_in(const struct open_segment *s)
 
 static void ask(struct writer *w)
 {
-	if (w->wanted || w->freeing || (w->current && w->spare))
+	if (w->wanted || w->freeing || w->ended || (w->current && w->spare))
 		return;
 	w->wanted = true;
 	w->ops->need_segment(w->arg);
@@ -206,7 +207,7 @@ static void wipe(struct open_segment *s, uint64_t from, uint64_t to)
 	static const char zero[16384];
 	struct iovec iov = {(void *)(uintptr_t)zero, 0};
 
-	while (s->head.slot != SLOT_LEDGER && from < to) {
+	while (s->head.slot != SLOT_LEDGER && !s->w->ended && from < to) {
 		iov.iov_len = (size_t)MIN(to - from, (uint64_t)sizeof(zero));
 		to -= iov.iov_len;
 		if (s->w->seam->ops->write(s->file, to, &iov, 1) < 0)
@@ -218,7 +219,7 @@ int writer_new_id(struct writer *w, uint64_t *ret_id)
 {
 	if (w->current && w->current->next_id + 1 >= IDS_PER_SEGMENT)
 		roll(w);
-	if (!w->current) {
+	if (!w->current || w->ended) {
 		want(w);
 		return -ENOSPC;
 	}
@@ -230,6 +231,8 @@ int writer_place(struct writer *w, uint64_t octets, uint64_t *ret_sequence, uint
 {
 	if (octets > SEGMENT_SIZE_MAX)
 		return -EMSGSIZE;
+	if (w->ended)
+		return -ENOSPC;
 	if (room_in(w->current) < octets) {
 		/* A spare that is too small as well does not help: keep what there is for others.
 		 */
@@ -398,6 +401,11 @@ static void settle_full(struct writer *w)
 		 */
 		if (s->syncing || s->sealing || s->dirty)
 			continue;
+		if (w->ended) {
+			list_remove(&s->node);
+			segment_free(s);
+			continue;
+		}
 		if (!s->error) {
 			seal(s);
 			continue;
@@ -548,6 +556,11 @@ void writer_sync(struct writer *w, struct writer_ticket *t)
 		w->ops->want_flush(w->arg);
 	else
 		start_group(w);
+}
+
+void writer_end(struct writer *w)
+{
+	w->ended = true;
 }
 
 void writer_close_segment(struct writer *w)

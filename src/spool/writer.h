@@ -57,6 +57,10 @@ MUST_CHECK int writer_place(
 /* t completes when everything appended so far is durable, across segments. */
 void writer_sync(struct writer *w, struct writer_ticket *t);
 void writer_flush(struct writer *w); /* begins the sync that waits, if any */
+/* Whoever gave the segments may give them to others from now on: nothing is written any more, no
+ * INDEX, no SEAL, no zeros over what a failed sync refused. Tickets that wait complete as their
+ * sync says. What follows is writer_free. */
+void writer_end(struct writer *w);
 /* Seals the open segment, if it holds anything (drain). ops->sealed tells when. */
 void writer_close_segment(struct writer *w);
 bool writer_idle(const struct writer *w); /* nothing unsynced, no sync running */

@@ -209,7 +209,7 @@ static void checkpoint_begin(struct desk *d)
 
 void desk_checkpoint_run(struct desk *d)
 {
-	if (!d->checkpointing && !d->ledger_failed &&
+	if (!d->checkpointing && !d->ledger_failed && !store_has_claimed(d->store) &&
 		(d->checkpoint_wanted || queue_checkpoint_wanted(d->queue)))
 		checkpoint_begin(d);
 	if (!d->checkpointing)
@@ -255,7 +255,7 @@ void desk_take(struct desk *d, const struct held_notice *n)
 	if (r == 1)
 		r = desk_ref(d, &m, &n->ref);
 	if (r >= 0) {
-		s->known_end = MAX(s->known_end, n->ref.offset + record_span(n->ref.length));
+		store_known(d->store, &n->ref);
 		return;
 	}
 	world_damage(d->w, "a notice");

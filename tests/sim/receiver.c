@@ -416,6 +416,8 @@ static void lease_end(struct receiver *r)
 	if (!l)
 		return;
 	l->ended = true;
+	if (l->writer)
+		writer_end(l->writer);
 	list_push_back(&r->ended, &l->node);
 	/* 451: nothing is appended any more. */
 	list_foreach_safe (n, tmp, &l->sessions) {

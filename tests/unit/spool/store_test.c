@@ -230,6 +230,35 @@ static void store_claim__living_receiver_keeps_its_segment(void **state)
 	rig_done(&r);
 }
 
+/* The notice of an earlier COMMIT may have died with the channel of an earlier dispatcher. */
+static void store_known__not_while_claimed(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, 64 * MIB, 1);
+	store_want(r.store, 1);
+	fake_run(&r.fake);
+	struct record_ref commit = {r.ready[0], SEGMENT_HEAD + 8 * RECORD_ALIGN, 100};
+	uint64_t end = commit.offset + record_span(commit.length);
+	store_known(r.store, &commit);
+	want_u64("given", end, store_find(r.store, commit.segment)->known_end);
+	assert_false(store_has_claimed(r.store));
+	rig_down(&r);
+	rig_up(&r);
+	store_claim(r.store, commit.segment);
+	store_claim(r.store, commit.segment);
+	assert_true(store_has_claimed(r.store));
+	store_ref(r.store, commit.segment);
+	store_known(r.store, &commit);
+	want_u64("claimed", 0, store_find(r.store, commit.segment)->known_end);
+	store_release(r.store, commit.segment);
+	assert_false(store_has_claimed(r.store));
+	store_known(r.store, &commit);
+	want_u64("released", end, store_find(r.store, commit.segment)->known_end);
+	rig_done(&r);
+}
+
 static void store_open__changes_nothing_before_recovered(void **state)
 {
 	struct rig r;
@@ -496,6 +525,7 @@ int main(void)
 		cmocka_unit_test(store_recovered__sequences_rise_over_many_lives),
 		cmocka_unit_test(store_want__gifts_rise_whatever_head_is_durable_first),
 		cmocka_unit_test(store_claim__living_receiver_keeps_its_segment),
+		cmocka_unit_test(store_known__not_while_claimed),
 		cmocka_unit_test(store_open__changes_nothing_before_recovered),
 		cmocka_unit_test(store_open__sets_aside_what_it_cannot_trust),
 		cmocka_unit_test(store_open__unreadable_head_skips_sequences),

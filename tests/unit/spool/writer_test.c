@@ -212,6 +212,36 @@ static void writer_append__no_segment(void **state)
 	rig_done(&r);
 }
 
+/* The segment may have another use by the time that the sync answers. */
+static void writer_end__writes_nothing_more(void **state)
+{
+	static const int results[] = {0, -EIO};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(results); i++) {
+		struct rig r;
+		struct rig_mail waits, late;
+		uint64_t size = 0;
+		rig_ready(&r, 1);
+		want_int("send", 0, rig_send(&r, 1, 1000, &waits));
+		writer_close_segment(r.writers[1].writer);
+		const char *name = store_find(r.store, waits.commit.segment)->name;
+		const uint8_t *octets = fake_octets(&r.fake, name, &size);
+		uint8_t *before = malloc(size);
+		assert_non_null(before);
+		memcpy(before, octets, size);
+		writer_end(r.writers[1].writer);
+		r.fake.sync_error = results[i];
+		fake_run(&r.fake);
+		want_int("ticket", results[i], waits.result);
+		assert_memory_equal(before, fake_octets(&r.fake, name, NULL), size);
+		want_u64("told", 0, r.writers[1].sealed + r.writers[1].retired);
+		want_int("afterwards", -ENOSPC, rig_send(&r, 1, 10, &late));
+		free(before);
+		rig_done(&r);
+	}
+}
+
 static void writer_free__tells_who_waits(void **state)
 {
 	struct rig r;
@@ -286,6 +316,7 @@ int main(void)
 		cmocka_unit_test(writer_need_segment__spare_when_in_earnest_use),
 		cmocka_unit_test(writer_close_segment__seals_after_the_last_sync),
 		cmocka_unit_test(writer_append__no_segment),
+		cmocka_unit_test(writer_end__writes_nothing_more),
 		cmocka_unit_test(writer_free__tells_who_waits),
 		cmocka_unit_test(writer_new_id__unique_over_segments),
 		cmocka_unit_test(draft__sizes_around_a_chunk),
