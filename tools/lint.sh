@@ -49,6 +49,7 @@ tidy() {
 step format format
 step arrows /usr/bin/python3 tests/arrows.py
 step tree /usr/bin/python3 tests/tree.py
+step rfc-map /usr/bin/python3 tests/rfc_map.py
 step gcc compile "$gcc"
 step clang compile "$clang"
 step clang-tidy tidy
