@@ -56,11 +56,37 @@ struct config_domain {
 			   */
 	bool dkim;
 };
+/* How mail leaves on a way (docs/tls-out.md). */
+enum tls_level {
+	TLS_LEVEL_AUTO,	   /* what the domain publishes (DANE, MTA-STS), else opportunistic */
+	TLS_LEVEL_NONE,	   /* never */
+	TLS_LEVEL_MAY,	   /* where offered, unverified */
+	TLS_LEVEL_ENCRYPT, /* always, unverified (also written "required") */
+	TLS_LEVEL_VERIFY,  /* always, with a certificate that verifies */
+	TLS_LEVEL_DANE,	   /* always, with usable TLSA records */
+};
+struct config_source { /* an address of ours to connect from */
+	struct address address;
+	char *name; /* for EHLO; NULL: hostname */
+	unsigned weight;
+	char *text; /* as written */
+};
+struct config_outbound {
+	enum tls_level tls;
+	char **tls_names; /* that the certificate may have, beside the next hop's */
+	size_t n_tls_names;
+	char **tls_fingerprints; /* SHA-256 of certificates, 64 lower-case hex digits */
+	size_t n_tls_fingerprints;
+	char *tls_ca;	   /* file of roots for this way only; NULL: tls.ca */
+	char *credentials; /* file with "USER:PASSWORD"; NULL: no AUTH */
+	struct config_source *sources;
+	size_t n_sources;
+};
 struct config_route {
 	char *domain; /* block title: "partner.example", ".partner.example" (subdomains), "*" */
 	char *at;     /* "FILE:LINE" of the block */
 	struct target via;
-	char *tls;
+	struct config_outbound out;
 };
 
 struct config {
@@ -80,6 +106,7 @@ struct config {
 		struct network *from;
 		size_t n_from;
 		struct target via; /* TARGET_NONE when absent */
+		struct config_outbound out;
 	} relay;
 	struct {
 		uint64_t message_size;	       /* 50M */
@@ -115,7 +142,8 @@ struct config {
 	struct {
 		char *http; /* "127.0.0.1:8025" */
 	} control;
-	uint64_t grace;			/* drain time at SIGTERM: 30s */
+	char *tls_ca;	/* tls.ca: roots for what we verify as a client; NULL: the system's */
+	uint64_t grace; /* drain time at SIGTERM: 30s */
 	unsigned receivers, deliverers; /* 0: one a core (key processes { receivers deliverers }) */
 	/* Keys that parse but whose work is not there yet: "dkim at FILE:LINE" for `check` and
 	 * `serve`. */

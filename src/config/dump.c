@@ -128,6 +128,15 @@ static void walk_target(struct codec *k, struct target *t)
 	walk_string(k, &t->text);
 }
 
+static void walk_address(struct codec *k, struct address *a)
+{
+	unsigned len = a->len;
+	walk_unsigned(k, &len);
+	if (!k->out)
+		a->len = (socklen_t)len;
+	walk_octets(k, &a->ss, sizeof(a->ss));
+}
+
 static void walk_listener(struct codec *k, struct config_listener *l)
 {
 	walk_string(k, &l->name);
@@ -137,11 +146,7 @@ static void walk_listener(struct codec *k, struct config_listener *l)
 	WALK_COUNT(k, l->n_addresses, l->addresses);
 	for (size_t i = 0; i < l->n_addresses && !failed(k); i++) {
 		struct config_address *a = &l->addresses[i];
-		unsigned len = a->address.len;
-		walk_unsigned(k, &len);
-		if (!k->out)
-			a->address.len = (socklen_t)len;
-		walk_octets(k, &a->address.ss, sizeof(a->address.ss));
+		walk_address(k, &a->address);
 		walk_string(k, &a->text);
 	}
 }
@@ -159,12 +164,36 @@ static void walk_domain(struct codec *k, struct config_domain *d)
 	walk_bool(k, &d->dkim);
 }
 
+static void walk_strings(struct codec *k, char ***list, size_t *n)
+{
+	WALK_COUNT(k, *n, *list);
+	for (size_t i = 0; i < *n && !failed(k); i++)
+		walk_string(k, &(*list)[i]);
+}
+
+/* Of credentials only the path travels: the file goes as an fd to the one role that needs it. */
+static void walk_outbound(struct codec *k, struct config_outbound *o)
+{
+	WALK_ENUM(k, o->tls, TLS_LEVEL_DANE);
+	walk_strings(k, &o->tls_names, &o->n_tls_names);
+	walk_strings(k, &o->tls_fingerprints, &o->n_tls_fingerprints);
+	walk_string(k, &o->tls_ca);
+	walk_string(k, &o->credentials);
+	WALK_COUNT(k, o->n_sources, o->sources);
+	for (size_t i = 0; i < o->n_sources && !failed(k); i++) {
+		walk_address(k, &o->sources[i].address);
+		walk_string(k, &o->sources[i].name);
+		walk_unsigned(k, &o->sources[i].weight);
+		walk_string(k, &o->sources[i].text);
+	}
+}
+
 static void walk_route(struct codec *k, struct config_route *r)
 {
 	walk_string(k, &r->domain);
 	walk_string(k, &r->at);
 	walk_target(k, &r->via);
-	walk_string(k, &r->tls);
+	walk_outbound(k, &r->out);
 }
 
 static void walk_networks(struct codec *k, struct network **list, size_t *n)
@@ -187,6 +216,7 @@ static void walk_blocks(struct codec *k, struct config *c)
 		walk_route(k, &c->routes[i]);
 	walk_networks(k, &c->relay.from, &c->relay.n_from);
 	walk_target(k, &c->relay.via);
+	walk_outbound(k, &c->relay.out);
 }
 
 static void walk_limits(struct codec *k, struct config *c)
@@ -209,7 +239,7 @@ static void walk_limits(struct codec *k, struct config *c)
 static void walk_config(struct codec *k, struct config *c)
 {
 	char **strings[] = {&c->path, &c->folder, &c->hostname, &c->data, &c->user, &c->mail_user,
-		&c->log.format, &c->log.level, &c->control.http};
+		&c->log.format, &c->log.level, &c->control.http, &c->tls_ca};
 	uint64_t version = DUMP_VERSION;
 
 	walk_u64(k, &version);

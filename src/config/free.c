@@ -22,11 +22,31 @@ void tree_domain_done(struct config_domain *d)
 	free(d->at);
 }
 
+static void strings_done(char **list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(list[i]);
+	free(list);
+}
+
+static void outbound_done(struct config_outbound *o)
+{
+	strings_done(o->tls_names, o->n_tls_names);
+	strings_done(o->tls_fingerprints, o->n_tls_fingerprints);
+	free(o->tls_ca);
+	free(o->credentials);
+	for (size_t i = 0; i < o->n_sources; i++) {
+		free(o->sources[i].name);
+		free(o->sources[i].text);
+	}
+	free(o->sources);
+}
+
 void tree_route_done(struct config_route *r)
 {
 	free(r->domain);
 	target_done(&r->via);
-	free(r->tls);
+	outbound_done(&r->out);
 	free(r->at);
 }
 
@@ -48,6 +68,8 @@ void config_free(struct config *c)
 	free(c->routes);
 	free(c->relay.from);
 	target_done(&c->relay.via);
+	outbound_done(&c->relay.out);
+	free(c->tls_ca);
 	free(c->limits.bare_newlines);
 	free(c->queue.retry);
 	free(c->log.format);

@@ -41,13 +41,28 @@ static const struct key keys_domain[] = {
 	{.name = "subaddress", .read = value_subaddress, IN_DOMAIN(subaddress)},
 	{.name = "dkim", .read = value_dkim, IN_DOMAIN(dkim)},
 };
+/* clang-format off */
+#define KEYS_OUTBOUND(type, o)                                                                     \
+	{.name = "tls", .read = value_route_tls, .offset = offsetof(struct type, o.tls)},          \
+	{.name = "tls_names", .read = value_names, .offset = offsetof(struct type, o.tls_names),   \
+		COUNT(type, o.n_tls_names)},                                                       \
+	{.name = "tls_fingerprints", .read = value_fingerprints,                                   \
+		.offset = offsetof(struct type, o.tls_fingerprints),                               \
+		COUNT(type, o.n_tls_fingerprints)},                                                \
+	{.name = "tls_ca", .read = value_path, .offset = offsetof(struct type, o.tls_ca)},         \
+	{.name = "credentials", .read = value_credentials,                                         \
+		.offset = offsetof(struct type, o.credentials)},                                   \
+	{.name = "source", .read = value_sources, .offset = offsetof(struct type, o.sources),      \
+		COUNT(type, o.n_sources)}
+/* clang-format on */
 static const struct key keys_route[] = {
 	{.name = "via", .read = value_target, IN_ROUTE(via)},
-	{.name = "tls", .read = value_route_tls, IN_ROUTE(tls)},
+	KEYS_OUTBOUND(config_route, out),
 };
 static const struct key keys_relay[] = {
 	{.name = "from", .read = value_networks, IN(relay.from), COUNT(config, relay.n_from)},
 	{.name = "via", .read = value_target, IN(relay.via)},
+	KEYS_OUTBOUND(config, relay.out),
 };
 static const struct key keys_limits[] = {
 	{.name = "message_size",
@@ -110,7 +125,7 @@ static const struct key keys_processes[] = {
 static const struct key keys_tls[] = {
 	{.name = "certificate", .read = value_accept, .list = true},
 	{.name = "key", .read = value_accept, .list = true},
-	{.name = "ca", .read = value_accept, .offset = 0},
+	{.name = "ca", .read = value_path, IN(tls_ca)},
 };
 static const struct key keys_dns[] = {
 	{.name = "server", .read = value_accept, .list = true},

@@ -246,21 +246,6 @@ int value_listener_tls(
 		       : value_note_inactive(r, v->at, "tls = starttls", "STARTTLS is not offered");
 }
 
-int value_route_tls(
-	struct reading *r, const struct key *key, const struct value *v, size_t n, void *field)
-{
-	static const char *const words[] = {
-		"none", "may", "encrypt", "required", "verify", "dane", NULL};
-
-	if (choose(r, key, v, words,
-		    "unknown level: write none, may, encrypt, required, verify or dane") < 0)
-		return 0;
-	int e = value_text(r, key, v, n, field);
-	return e < 0 ? e
-		     : value_note_inactive(
-			       r, v->at, "tls", "mail for this route waits in the queue");
-}
-
 int value_log_format(
 	struct reading *r, const struct key *key, const struct value *v, size_t n, void *field)
 {
@@ -381,8 +366,6 @@ int value_target(
 	target_done(field);
 	*(struct target *)field = t;
 	switch (t.kind) {
-	case TARGET_LMTP:
-	case TARGET_SMTPS:
 	case TARGET_PIPE:
 	case TARGET_MX:
 		return value_note_inactive(r, v->at, t.text, "nothing is delivered that way");

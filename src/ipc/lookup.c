@@ -71,6 +71,8 @@ static void hop_encode(const struct hop *h, struct buf *out)
 	wire_put_span(out, h->host);
 	wire_put_span(out, h->path);
 	wire_put_span(out, h->site);
+	wire_put_span(out, h->route);
+	wire_put_u8(out, h->implicit_tls);
 	wire_put_span(out, h->enhanced);
 	wire_put_span(out, h->text);
 }
@@ -87,6 +89,8 @@ static void hop_decode(struct wire *w, struct hop *h)
 	h->host = wire_get_span(w);
 	h->path = wire_get_span(w);
 	h->site = wire_get_span(w);
+	h->route = wire_get_span(w);
+	h->implicit_tls = wire_get_u8(w) != 0;
 	h->enhanced = wire_get_span(w);
 	h->text = wire_get_span(w);
 }

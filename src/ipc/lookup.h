@@ -37,7 +37,10 @@ struct hop {
 	struct span host;
 	uint16_t port;
 	struct span path;
-	struct span site;	    /* key: same site = same window, same connections */
+	struct span site;  /* key: same site = same window, same connections */
+	struct span route; /* whose settings count on the way out: title of a `route` block,
+			      "relay", or empty */
+	bool implicit_tls; /* smtps: */
 	struct span enhanced, text; /* hold, fail, temporary: why */
 };
 struct expand_child {

@@ -107,6 +107,8 @@ static void deliver(struct queue *q, const struct handed *h)
 		.host = h->hop->host,
 		.port = h->hop->port,
 		.path = h->hop->path,
+		.route = h->hop->route,
+		.implicit_tls = h->hop->implicit_tls,
 		.site = span_make(h->hop->site->key, h->hop->site->key_len),
 		.reverse_path = mail_reverse_path(m),
 		.arrival_wall_usec = m->arrival_wall,

@@ -100,6 +100,8 @@ static void site_unref(struct queue *q, struct site *s)
 		queue_site_free(q, CONTAINER_OF(q->idle_sites.next, struct site, idle));
 }
 
+#define HOP_KEY_FIXED 4u /* via, port, implicit_tls */
+
 /* The key of a next hop is its encoding; its spans point into it. */
 static struct next_hop *hop_new(struct queue *q, const struct hop *h, struct span key)
 {
@@ -107,11 +109,14 @@ static struct next_hop *hop_new(struct queue *q, const struct hop *h, struct spa
 
 	if (!n)
 		return NULL;
-	*n = (struct next_hop){.refs = 1, .via = h->via, .port = h->port};
+	*n = (struct next_hop){
+		.refs = 1, .via = h->via, .port = h->port, .implicit_tls = h->implicit_tls};
 	memcpy(n->octets, key.ptr, key.len);
 	n->key = span_make(n->octets, key.len);
-	n->host = span_make(n->octets + 7, h->host.len);
-	n->path = span_make(n->octets + 11 + h->host.len, h->path.len);
+	struct wire w = wire_reader(span_from(n->key, HOP_KEY_FIXED));
+	n->host = wire_get_span(&w);
+	n->path = wire_get_span(&w);
+	n->route = wire_get_span(&w);
 	n->site = site_ref(q, h->site, via_is_local(h->via));
 	if (!n->site || map_put(q->hops, n->key, n) < 0) {
 		if (n->site)
@@ -127,8 +132,10 @@ struct next_hop *queue_hop(struct queue *q, const struct hop *h)
 	buf_reset(&q->entry);
 	wire_put_u8(&q->entry, (uint8_t)h->via);
 	wire_put_u16(&q->entry, h->port);
+	wire_put_u8(&q->entry, h->implicit_tls);
 	wire_put_span(&q->entry, h->host);
 	wire_put_span(&q->entry, h->path);
+	wire_put_span(&q->entry, h->route);
 	wire_put_span(&q->entry, h->site);
 	if (q->entry.error)
 		return NULL;

@@ -29,9 +29,10 @@ struct next_hop {
 	uint32_t refs;
 	enum job_via via;
 	uint16_t port;
+	bool implicit_tls;
 	struct site *site;
-	struct batch *open;	     /* scratch of queue_regroup */
-	struct span host, path, key; /* in octets */
+	struct batch *open;		    /* scratch of queue_regroup */
+	struct span host, path, route, key; /* in octets */
 	char octets[];
 };
 /* A job: from HANDED until its OUTCOME is durable. Owns its place in the site's window until the

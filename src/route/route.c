@@ -148,20 +148,27 @@ static int override_hop(
 	return r;
 }
 
-/* What must be encrypted does not go out in clear while TLS is not there yet. */
+/* The deliverer finds the way's settings (TLS, credentials, source) by its name. */
+static int named_hop(const struct target *via, const char *name, const char *domain,
+	struct arena *a, struct hop *ret)
+{
+	int r = route_target_hop(via, domain, a, ret);
+	if (r < 0 || ret->kind != HOP_DELIVER)
+		return r;
+	ret->route = arena_span(a, span_str(name));
+	return ret->route.ptr ? 0 : -ENOMEM;
+}
+
 static int block_hop(
 	const struct config_route *block, const char *domain, struct arena *a, struct hop *ret)
 {
-	const char *tls = block->tls;
-	bool encrypted = tls && strcmp(tls, "none") != 0 && strcmp(tls, "may") != 0;
-
-	if (encrypted && !(block->via.kind == TARGET_LMTP && block->via.path)) {
+	if (block->out.tls > TLS_LEVEL_MAY || block->via.kind == TARGET_SMTPS) {
 		*ret = (struct hop){.kind = HOP_TEMPORARY,
 			.enhanced = SPAN_LIT("4.7.5"),
 			.text = SPAN_LIT("this route asks for TLS, which is not there yet")};
 		return 0;
 	}
-	return route_target_hop(&block->via, domain, a, ret);
+	return named_hop(&block->via, block->domain, domain, a, ret);
 }
 
 static int foreign_hop(const struct route *r, struct span domain, struct arena *a, struct hop *ret)
@@ -170,7 +177,7 @@ static int foreign_hop(const struct route *r, struct span domain, struct arena *
 
 	if (block)
 		return block_hop(block, NULL, a, ret);
-	return route_target_hop(&r->config->relay.via, NULL, a, ret);
+	return named_hop(&r->config->relay.via, "relay", NULL, a, ret);
 }
 
 int route_next_hop(

@@ -75,6 +75,10 @@ int route_target_hop(const struct target *t, const char *domain, struct arena *a
 	case TARGET_SMTP:
 		r = server(t, JOB_SMTP, "smtp", a, &h);
 		break;
+	case TARGET_SMTPS: /* RFC 8314 3.3: TLS from the first octet */
+		r = server(t, JOB_SMTP, "smtps", a, &h);
+		h.implicit_tls = true;
+		break;
 	case TARGET_LMTP:
 		r = server(t, JOB_LMTP, "lmtp", a, &h);
 		break;
@@ -92,9 +96,6 @@ int route_target_hop(const struct target *t, const char *domain, struct arena *a
 	case TARGET_NONE:
 	case TARGET_MX:
 		r = not_yet(&h, "delivery by MX needs the resolver, which is not there yet");
-		break;
-	case TARGET_SMTPS:
-		r = not_yet(&h, "smtps: needs TLS as a client, which is not there yet");
 		break;
 	case TARGET_PIPE:
 		r = not_yet(&h, "pipe: is not there yet");

@@ -44,7 +44,13 @@ static const char everything[] =
 	"domain \"b.example\" { users = \"sqlite:db/users.sqlite\" deliver = \"lmtp:unix:run/d\" "
 	"}\n"
 	"route \"partner.example\" { via = \"lmtp:unix:/run/dovecot/lmtp\" tls = required }\n"
-	"route \".c.example\" { via = \"smtps://[2001:db8::1]\" }\n"
+	"route \".c.example\" { via = \"smtps://[2001:db8::1]\" tls = verify"
+	"  tls_names = {\"MX.c.example\", \".d.example\"} tls_ca = \"roots.pem\""
+	"  tls_fingerprints = {\"00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:"
+	"00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF\"}"
+	"  credentials = \"file:secret\" source = {\"192.0.2.1\", \"2001:db8::7 out.example.org "
+	"x3\"} "
+	"}\n"
 	"route \"*\" { via = mx }\n"
 	"relay { from = {\"127.0.0.0/8\", \"::1/128\"} via = \"pipe:/bin/relay -x\" }\n"
 	"limits { message_size = \"50M\" recipients = 1000 errors = 20 connections = 500\n"
@@ -189,10 +195,26 @@ static void check_everything(const struct config *c, const struct fixture *f)
 	assert_null(config_domain(c, SPAN_LIT("a.exampl")));
 	assert_null(config_domain(c, SPAN_LIT("a.examplee")));
 	assert_int_equal(c->n_routes, 3);
-	assert_string_equal(c->routes[0].tls, "required");
+	assert_int_equal(c->routes[0].out.tls, TLS_LEVEL_ENCRYPT);
 	assert_string_equal(c->routes[1].domain, ".c.example");
 	assert_string_equal(c->routes[1].via.host, "2001:db8::1");
 	assert_int_equal(c->routes[1].via.port, 465);
+	const struct config_outbound *o = &c->routes[1].out;
+	assert_int_equal(o->tls, TLS_LEVEL_VERIFY);
+	assert_int_equal(o->n_tls_names, 2);
+	assert_string_equal(o->tls_names[0], "mx.c.example");
+	assert_string_equal(o->tls_names[1], ".d.example");
+	assert_int_equal(o->n_tls_fingerprints, 1);
+	assert_string_equal(o->tls_fingerprints[0],
+		"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff");
+	snprintf(path, sizeof(path), "%s/secret", f->folder);
+	assert_string_equal(o->credentials, path);
+	assert_int_equal(o->n_sources, 2);
+	assert_null(o->sources[0].name);
+	assert_int_equal(o->sources[1].address.ss.ss_family, AF_INET6);
+	assert_string_equal(o->sources[1].name, "out.example.org");
+	assert_int_equal(o->sources[1].weight, 3);
+	assert_int_equal(c->relay.out.tls, TLS_LEVEL_AUTO);
 	assert_int_equal(c->routes[2].via.kind, TARGET_MX);
 	assert_int_equal(c->relay.n_from, 2);
 	assert_string_equal(c->relay.via.path, "/bin/relay -x");
@@ -224,11 +246,9 @@ static void config_load__everything(void **state)
 {
 	static const char *const lines[] = {"m.conf:7: role = lmtp", "m.conf:8: role = submission",
 		"m.conf:8: tls = implicit", "m.conf:11: dkim",
-		"m.conf:13: users = sqlite:", "m.conf:13: lmtp:unix:run/d",
-		"m.conf:14: lmtp:unix:/run/dovecot/lmtp", "m.conf:14: tls",
-		"m.conf:15: smtps://[2001:db8::1]", "m.conf:16: mx",
-		"m.conf:17: pipe:/bin/relay -x", "m.conf:20: rates", "m.conf:25: http",
-		"m.conf:27: tls", "m.conf:28: dns", "m.conf:29: auth"};
+		"m.conf:13: users = sqlite:", "m.conf:16: mx", "m.conf:17: pipe:/bin/relay -x",
+		"m.conf:20: rates", "m.conf:25: http", "m.conf:27: tls", "m.conf:28: dns",
+		"m.conf:29: auth"};
 	struct fixture f;
 	(void)state;
 
