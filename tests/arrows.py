@@ -27,6 +27,8 @@ ALLOWED = {
     "session": FOUNDATION | {"checks", "spool"},
     "checks": FOUNDATION | {"route", "mailauth"},
     "mailauth": {"base", "mail"},
+    # Secrets and SASL: no waiting, no sockets.
+    "sasl": {"base"},
     # The door between the halves.
     "spool": {"base", "fiber", "mail"},
     # The delivering half.
@@ -35,12 +37,12 @@ ALLOWED = {
     "deliver": FOUNDATION,
     # Answers.
     "route": FOUNDATION,
-    "directory": FOUNDATION | {"route"},
+    "directory": FOUNDATION | {"route", "sasl"},
     "keys": FOUNDATION,
     "resolver": FOUNDATION,
     "control": FOUNDATION,
     # The command line reads the spool and the queue's entries in place while no server runs.
-    "cli": FOUNDATION | {"spool", "queue", "route"},
+    "cli": FOUNDATION | {"spool", "queue", "route", "sasl"},
 }
 # main.c knows the roles and the command line by their one header each.
 MAIN = {"accept", "cli", "control", "deliver", "directory", "queue", "keys", "resolver"}

@@ -1,0 +1,64 @@
+/* Fields are separated by ":"; the first is the hash. Unknown ones are ignored (a newer program
+ * may have written them), never the whole line: the user still receives mail. */
+#include "sasl/credentials.h"
+
+static bool parse_app(struct span field, struct app_password *ret)
+{
+	struct app_password a = {.text = field};
+
+	if (!span_starts_nocase(field, SPAN_LIT("{APP}")))
+		return false;
+	struct span rest = span_from(field, 5);
+	a.label = span_head(rest, span_index(rest, ','));
+	rest = span_from(rest, a.label.len + 1);
+	struct span created = span_head(rest, span_index(rest, ','));
+	a.fingerprint = span_from(rest, created.len + 1);
+	if (!app_label_ok(a.label) || a.fingerprint.len == 0 ||
+		span_to_u64(created, UINT32_MAX, &a.created) < 0)
+		return false;
+	*ret = a;
+	return true;
+}
+
+static void parse_field(struct span field, struct credentials *c)
+{
+	struct scram_keys keys;
+	struct app_password app;
+	enum scram_hash h;
+
+	if (scram_keys_parse(field, &h, &keys) == 0) {
+		c->scram[h] = keys;
+		c->has_scram[h] = true;
+	} else if (parse_app(field, &app) && c->n_apps < APP_PASSWORDS_MAX) {
+		c->apps[c->n_apps++] = app;
+	} else if (field.len) {
+		c->odd = true;
+	}
+}
+
+void credentials_parse(struct span rest, struct credentials *ret)
+{
+	*ret = (struct credentials){.hash = span_head(rest, span_index(rest, ':'))};
+	rest = span_from(rest, ret->hash.len + 1);
+	while (rest.len) {
+		struct span field = span_head(rest, span_index(rest, ':'));
+		parse_field(field, ret);
+		rest = span_from(rest, field.len + 1);
+	}
+}
+
+bool credentials_can_log_in(const struct credentials *c)
+{
+	return c->hash.len > 0 || c->n_apps > 0;
+}
+
+const struct app_password *credentials_app(const struct credentials *c, struct span password)
+{
+	const struct app_password *found = NULL;
+
+	/* All are looked at: the time does not tell which. */
+	for (size_t i = 0; i < c->n_apps; i++)
+		if (app_password_matches(password, c->apps[i].fingerprint))
+			found = &c->apps[i];
+	return found;
+}

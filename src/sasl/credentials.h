@@ -1,0 +1,26 @@
+/* What stands behind a user's name in a users source: HASH[:SCRAM keys...][:app passwords...]
+ * (secret.h has the text forms). An empty hash receives mail and cannot log in. */
+#pragma once
+#include "sasl/secret.h"
+
+#define APP_PASSWORDS_MAX 32u
+
+struct app_password {
+	struct span label, fingerprint;
+	uint64_t created; /* unix seconds */
+	struct span text; /* the whole field */
+};
+struct credentials {
+	struct span hash;
+	bool has_scram[SCRAM_HASHES];
+	struct scram_keys scram[SCRAM_HASHES];
+	struct app_password apps[APP_PASSWORDS_MAX];
+	size_t n_apps;
+	bool odd; /* a field was not understood, and is ignored */
+};
+/* Borrows from rest. */
+void credentials_parse(struct span rest, struct credentials *ret);
+/* Can the user log in at all? */
+bool credentials_can_log_in(const struct credentials *c);
+/* The app password, or NULL. */
+const struct app_password *credentials_app(const struct credentials *c, struct span password);
