@@ -41,8 +41,10 @@ ALLOWED = {
     "keys": FOUNDATION,
     "resolver": FOUNDATION,
     "control": FOUNDATION,
+    # The load generator and its sink know no server.
+    "bench": FOUNDATION,
     # The command line reads the spool and the queue's entries in place while no server runs.
-    "cli": FOUNDATION | {"spool", "queue", "route", "sasl"},
+    "cli": FOUNDATION | {"spool", "queue", "route", "sasl", "bench"},
 }
 # main.c knows the roles and the command line by their one header each.
 MAIN = {"accept", "cli", "control", "deliver", "directory", "queue", "keys", "resolver"}

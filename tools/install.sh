@@ -15,7 +15,7 @@ install -m 0755 build/src/postrider "$root$sbin/postrider"
 for name in sendmail mailq newaliases; do
 	ln -sfn ../../sbin/postrider "$root$names/$name"
 done
-install -m 0644 docs/man/postrider.1 "$root$prefix/share/man/man1/postrider.1"
+install -m 0644 docs/man/postrider.1 docs/man/postrider-bench.1 "$root$prefix/share/man/man1/"
 install -m 0644 docs/man/postrider.conf.5 "$root$prefix/share/man/man5/postrider.conf.5"
 install -m 0644 packaging/postrider.conf "$root$conf/postrider.conf.example"
 sed "s|/usr/local/sbin|$sbin|" packaging/postrider.service \

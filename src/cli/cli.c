@@ -21,9 +21,10 @@ static const struct {
 	{"user", cmd_user, "add|passwd|remove|list|test [NAME@DOMAIN] [--password-stdin]"},
 	{"top", cmd_top, "the counters of the running server"},
 	{"reload", cmd_reload, "read the configuration again, losing no session (as SIGHUP does)"},
+	{"bench", cmd_bench, "load|sink: a load generator and a sink for any SMTP server"},
 	{"version", cmd_version, "what this is"},
 };
-static const char *const later[] = {"dkim", "dns", "trace", "bench"};
+static const char *const later[] = {"dkim", "dns", "trace"};
 
 void cli_error(const char *fmt, ...)
 {

@@ -1,0 +1,513 @@
+/* One session of the generator (RFC 5321 3.1-3.9, seen from the client), as lean as it can be: the
+ * envelope leaves in one write where the server offers PIPELINING (RFC 2920), or message and all
+ * with BDAT (RFC 3030); replies are read line by line and only their code looked at.
+ *
+ * A transaction that a connection's end or a 4xx cut short is tried again, up to --tries, but never
+ * when its fate is unknown (the final dot was sent, no reply came): to send it again would make the
+ * generator itself the cause of a double. */
+#include "bench/load.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "mail/reply.h"
+#include "net/stream.h"
+
+#define RETRY_WAIT_USEC (100 * USEC_PER_MSEC)
+#define SLOW_SLICES	10u
+#define HEAD_MAX	4096u
+#define ENVELOPE_MAX	(16u << 20)
+#define OPENING_MAX	64u
+
+struct client {
+	struct load *l;
+	struct stream *s;
+	bool pipelining, chunking, auth, starttls;
+	uint64_t connected_usec; /* when connect() began; taken by the first message */
+	bool first;
+	struct buf envelope, head;
+};
+
+/* ---- octets ---- */
+
+SUSPENDS static int put(struct client *c, struct span octets)
+{
+	uint64_t slow = c->l->o->slow;
+
+	if (!slow)
+		return stream_write(c->s, octets);
+	size_t slice = (size_t)MAX(slow / SLOW_SLICES, UINT64_C(1));
+	int r = 0;
+	while (octets.len > 0 && r >= 0) {
+		r = stream_write(c->s, span_head(octets, slice));
+		octets = span_from(octets, MIN(slice, octets.len));
+		if (r >= 0)
+			r = stream_flush(c->s);
+		if (r >= 0)
+			r = fiber_sleep((uint64_t)slice * USEC_PER_SEC / slow);
+	}
+	return r;
+}
+
+static void learn(struct client *c, struct span line)
+{
+	struct span word = span_from(line, 4);
+
+	c->pipelining |= span_starts_nocase(word, SPAN_LIT("PIPELINING"));
+	c->chunking |= span_starts_nocase(word, SPAN_LIT("CHUNKING"));
+	c->auth |= span_starts_nocase(word, SPAN_LIT("AUTH"));
+	c->starttls |= span_starts_nocase(word, SPAN_LIT("STARTTLS"));
+}
+
+/* The reply's code (RFC 5321 4.2), or a negative errno. What is no 2xx or 3xx is counted. */
+SUSPENDS static int get(struct client *c, const char *where, bool hello)
+{
+	struct span line = SPAN_NULL;
+	unsigned lines = 0;
+
+	for (;;) {
+		int r = stream_read_line(c->s, REPLY_LINE_MAX, &line, NULL);
+		if (r < 0)
+			return r;
+		if (line.len < 3 || ++lines > REPLY_LINES_MAX)
+			return -EBADMSG;
+		if (hello && line.len > 4)
+			learn(c, line);
+		if (line.len == 3 || line.ptr[3] != '-')
+			break;
+	}
+	int code = 0;
+	for (size_t i = 0; i < 3; i++) {
+		if (line.ptr[i] < '0' || line.ptr[i] > '9')
+			return -EBADMSG;
+		code = code * 10 + (line.ptr[i] - '0');
+	}
+	if (code >= 400)
+		load_count_reply(c->l, where, code, span_from(line, 4));
+	return code;
+}
+
+/* ---- a session's begin and end ---- */
+
+SUSPENDS static int wait_connected(int fd, uint64_t deadline_usec)
+{
+	struct watch w = {0};
+	int error = 0;
+	socklen_t len = sizeof(error);
+	int r = watch_init(&w, fd, NULL);
+
+	if (r >= 0)
+		r = fiber_wait_writable(&w, deadline_usec);
+	if (r >= 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0)
+		r = -error;
+	watch_done(&w);
+	return r;
+}
+
+SUSPENDS static int dial_target(const struct load_options *o, const struct address *a, int *ret_fd)
+{
+	CLEANUP(fd_closep)
+	int fd = socket(a->ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int on = 1;
+
+	if (fd < 0)
+		return -errno;
+	int r = connect(fd, (const struct sockaddr *)&a->ss, a->len) < 0 ? -errno : 0;
+	if (r == -EINPROGRESS)
+		r = wait_connected(fd, loop_now_usec() + o->timeout_usec);
+	if (r < 0)
+		return r;
+	if (!address_is_unix(a))
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	*ret_fd = fd;
+	fd = -1;
+	return 0;
+}
+
+static void base64(struct span in, struct buf *out)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+	for (size_t i = 0; i < in.len; i += 3) {
+		uint32_t v = 0;
+		for (size_t k = 0; k < 3; k++)
+			v = v << 8 | (i + k < in.len ? (uint8_t)in.ptr[i + k] : 0);
+		for (size_t k = 0; k < 4; k++)
+			buf_char(out, i + k > in.len ? '=' : digits[v >> (18 - 6 * k) & 63]);
+	}
+}
+
+/* RFC 4954, PLAIN (RFC 4616) or LOGIN. */
+SUSPENDS static int authenticate(struct client *c)
+{
+	const struct load_options *o = c->l->o;
+	struct buf line = BUF_INIT(HEAD_MAX), plain = BUF_INIT(HEAD_MAX);
+	int code = 334;
+
+	if (o->auth_login) {
+		const char *const words[] = {o->user, o->password};
+		int r = put(c, SPAN_LIT("AUTH LOGIN\r\n"));
+		code = r < 0 ? r : get(c, "AUTH", false);
+		for (size_t i = 0; i < 2 && code == 334; i++) {
+			buf_reset(&line);
+			base64(span_str(words[i]), &line);
+			buf_str(&line, "\r\n");
+			r = put(c, buf_span(&line));
+			code = r < 0 ? r : get(c, "AUTH", false);
+		}
+	} else {
+		buf_char(&plain, '\0');
+		buf_str(&plain, o->user);
+		buf_char(&plain, '\0');
+		buf_str(&plain, o->password);
+		buf_str(&line, "AUTH PLAIN ");
+		base64(buf_span(&plain), &line);
+		buf_str(&line, "\r\n");
+		int r = plain.error ? plain.error : line.error;
+		r = r < 0 ? r : put(c, buf_span(&line));
+		code = r < 0 ? r : get(c, "AUTH", false);
+	}
+	buf_done(&line);
+	buf_done(&plain);
+	return code < 0 ? code : code == 235 ? 0 : -EACCES;
+}
+
+/* To the last reply before MAIL. -EPROTO: a refusal, counted already. */
+SUSPENDS static int greet(struct client *c)
+{
+	const struct load_options *o = c->l->o;
+	uint64_t since = clock_monotonic_usec();
+	int code = get(c, "banner", false);
+
+	if (code != 220)
+		return code < 0 ? code : -EPROTO;
+	load_time(c->l, STAGE_BANNER, since);
+	since = clock_monotonic_usec();
+	buf_reset(&c->head);
+	buf_str(&c->head, o->lmtp ? "LHLO " : "EHLO ");
+	buf_put(&c->head, o->hello);
+	buf_str(&c->head, "\r\n");
+	int r = put(c, buf_span(&c->head));
+	code = r < 0 ? r : get(c, "EHLO", true);
+	if (code != 250)
+		return code < 0 ? code : -EPROTO;
+	c->pipelining &= o->pipelining;
+	if (o->user) {
+		r = authenticate(c);
+		if (r < 0)
+			return r == -EACCES ? -EPROTO : r;
+	}
+	load_time(c->l, STAGE_HELLO, since);
+	return 0;
+}
+
+static void client_close(struct client *c)
+{
+	if (c->s) {
+		c->l->open--;
+		load_time(c->l, STAGE_SESSION, c->connected_usec);
+	}
+	stream_free(TAKE(c->s));
+}
+
+SUSPENDS static int client_open(struct client *c)
+{
+	struct load *l = c->l;
+	int fd = -1;
+
+	c->connected_usec = clock_monotonic_usec();
+	c->pipelining = c->chunking = c->auth = c->starttls = false;
+	c->first = true;
+	int r = dial_target(l->o, &l->o->target, &fd);
+	if (r >= 0)
+		r = stream_new(fd, &c->s);
+	if (r >= 0) {
+		l->connections++;
+		l->open++;
+		load_time(l, STAGE_CONNECT, c->connected_usec);
+		stream_set_timeout(c->s, l->o->timeout_usec, l->o->timeout_usec);
+		r = greet(c);
+	}
+	if (r >= 0)
+		return 0;
+	l->connections_failed++;
+	if (r != -EPROTO)
+		load_count_reply(l, "connect", r, SPAN_NULL);
+	client_close(c);
+	return r;
+}
+
+/* Waits for the server's end of file, so that the port's TIME-WAIT is the server's. */
+SUSPENDS static void client_quit(struct client *c)
+{
+	struct span rest;
+
+	if (put(c, SPAN_LIT("QUIT\r\n")) >= 0 && get(c, "QUIT", false) >= 0)
+		while (stream_peek(c->s, &rest) >= 0)
+			stream_consume(c->s, rest.len);
+	client_close(c);
+}
+
+/* ---- a transaction ---- */
+
+static void put_template(
+	struct buf *out, struct span text, uint64_t rcpt, uint64_t n, uint64_t domain)
+{
+	while (text.len > 0) {
+		size_t brace = span_index(text, '{');
+		buf_put(out, span_head(text, brace));
+		text = span_from(text, brace);
+		struct span names[] = {
+			SPAN_LIT("{rcpt}"), SPAN_LIT("{message}"), SPAN_LIT("{domain}")};
+		uint64_t values[] = {rcpt, n, domain};
+		size_t i = 0;
+		while (i < ARRAY_LEN(names) && !span_starts_nocase(text, names[i]))
+			i++;
+		if (i < ARRAY_LEN(names)) {
+			buf_printf(out, "%ju", (uintmax_t)values[i]);
+			text = span_from(text, names[i].len);
+		} else {
+			buf_put(out, span_head(text, 1));
+			text = span_from(text, 1);
+		}
+	}
+}
+
+struct transaction_state {
+	uint64_t n; /* the message */
+	uint8_t *fates;
+	uint64_t since, data_since;
+	uint64_t octets;
+	uint64_t accepted; /* RCPTs with 2xx */
+	bool transient;	   /* a 4xx: worth another try */
+	bool dotted;	   /* the final dot may have left */
+};
+
+/* MAIL and RCPTs into the envelope buffer; the head with the token into the head buffer. */
+static struct span compose(struct client *c, struct transaction_state *t)
+{
+	struct load *l = c->l;
+	const struct load_options *o = l->o;
+	struct token token = {
+		.run = l->run_id, .n = t->n, .of = o->messages, .rcpts = o->recipients};
+	uint64_t size = payload_size_pick(&o->sizes, load_random(l));
+	uint64_t domain = t->n % o->domains;
+
+	/* The fields of payload_head beside the addresses. */
+	uint64_t head = 270 + o->from.len + o->to.len;
+	token.at_usec = clock_wall_usec();
+	struct span body = payload_body(l->pool, size, head, &token.crc);
+	token.octets = body.len;
+	buf_reset(&c->head);
+	buf_reset(&c->envelope);
+	put_template(&c->envelope, o->to, 0, t->n, domain);
+	payload_head(&token, o->from, buf_span(&c->envelope), l->date, &c->head);
+	buf_reset(&c->envelope);
+	buf_str(&c->envelope, "MAIL FROM:<");
+	buf_put(&c->envelope, o->from);
+	buf_str(&c->envelope, ">\r\n");
+	for (uint64_t i = 0; i < o->recipients; i++) {
+		buf_str(&c->envelope, "RCPT TO:<");
+		put_template(&c->envelope, o->to, i, t->n, domain);
+		buf_str(&c->envelope, ">\r\n");
+	}
+	return body;
+}
+
+static const char *const reply_names[] = {"MAIL", "RCPT", "DATA"};
+
+/* Commands [0, n] of MAIL, RCPTs and DATA: sends at once or one by one, reads their replies.
+ * 0, 1 when nothing is to be sent (refused), or a negative errno. */
+SUSPENDS static int envelope(struct client *c, struct transaction_state *t, bool bdat)
+{
+	const struct load_options *o = c->l->o;
+	uint64_t commands = o->recipients + (bdat ? 1 : 2);
+	struct span lines = buf_span(&c->envelope);
+	int r = c->envelope.error;
+	bool go = true;
+
+	if (r >= 0 && c->pipelining)
+		r = put(c, lines);
+	for (uint64_t i = 0; r >= 0 && i < commands; i++) {
+		if (!c->pipelining) {
+			size_t line = span_index(lines, '\n') + 1;
+			if (i == o->recipients + 1 && t->accepted == 0)
+				return 1; /* nobody to send DATA for */
+			r = put(c, span_head(lines, line));
+			lines = span_from(lines, line);
+			if (r < 0)
+				break;
+		}
+		size_t kind = i == 0 ? 0 : i <= o->recipients ? 1 : 2;
+		r = get(c, reply_names[kind], false);
+		if (r < 0)
+			break;
+		t->transient |= r / 100 == 4;
+		if (kind == 1 && r / 100 == 2)
+			t->accepted++;
+		else if (kind == 1)
+			t->fates[i - 1] = FATE_REFUSED;
+		else if (r != (kind == 0 ? 250 : 354))
+			go = false;
+	}
+	return r < 0 ? r : go && t->accepted ? 0 : 1;
+}
+
+/* The replies to the message: one, or with LMTP (RFC 2033 4.2) one for each accepted recipient. */
+SUSPENDS static int final_replies(struct client *c, struct transaction_state *t)
+{
+	struct load *l = c->l;
+	uint64_t n = l->o->recipients, accepted = 0;
+	int code = 0;
+
+	for (uint64_t i = 0; i < n; i++) {
+		if (t->fates[i] == FATE_REFUSED)
+			continue;
+		if (code == 0 || l->o->lmtp)
+			code = get(c, "end of data", false);
+		if (code < 0)
+			return code;
+		t->transient |= code / 100 == 4;
+		t->fates[i] = code / 100 == 2 ? FATE_ACCEPTED : FATE_REFUSED;
+		accepted += code / 100 == 2;
+	}
+	t->dotted = false;
+	if (accepted > 0) {
+		l->accepted_messages++;
+		l->accepted_pairs += accepted;
+		l->octets += t->octets;
+		l->ended_usec = clock_monotonic_usec();
+		load_time(l, STAGE_DATA, t->data_since);
+		load_time(l, STAGE_TO_250, t->since);
+	}
+	return 0;
+}
+
+SUSPENDS static int transfer(struct client *c, struct transaction_state *t)
+{
+	bool bdat = c->l->o->bdat && c->chunking;
+	struct span body = compose(c, t);
+	struct buf command = BUF_INIT(64);
+
+	if (!bdat)
+		buf_str(&c->envelope, "DATA\r\n");
+	t->since = c->first ? c->connected_usec : clock_monotonic_usec();
+	uint64_t mail_since = clock_monotonic_usec();
+	c->first = false;
+	int r = envelope(c, t, bdat);
+	if (r != 0)
+		return r;
+	load_time(c->l, STAGE_ENVELOPE, mail_since);
+	t->data_since = clock_monotonic_usec();
+	t->octets = c->head.len + body.len;
+	t->dotted = true;
+	if (bdat) {
+		buf_printf(&command, "BDAT %zu LAST\r\n", c->head.len + body.len);
+		r = put(c, buf_span(&command));
+		buf_done(&command);
+	}
+	if (r >= 0)
+		r = c->head.error ? c->head.error : put(c, buf_span(&c->head));
+	if (r >= 0)
+		r = put(c, body);
+	if (r >= 0 && !bdat)
+		r = put(c, SPAN_LIT(".\r\n"));
+	return r < 0 ? r : final_replies(c, t);
+}
+
+/* One message, however many tries it takes. */
+SUSPENDS static void send_message(struct client *c, uint64_t n)
+{
+	struct load *l = c->l;
+	uint64_t rcpts = l->o->recipients;
+	uint8_t *fates = l->fates + n * rcpts;
+
+	for (uint64_t try = 0; try < l->o->tries && !fiber_cancelled(); try++) {
+		struct transaction_state t = {.n = n, .fates = fates};
+		int r = c->s ? 0 : client_open(c);
+		bool opened = r >= 0;
+		memset(fates, FATE_UNSENT, rcpts);
+		if (opened)
+			r = transfer(c, &t);
+		if (r < 0 && opened) {
+			load_count_reply(l, t.dotted ? "end of data" : "session", r, SPAN_NULL);
+			client_close(c);
+			for (uint64_t i = 0; i < rcpts && t.dotted; i++)
+				if (fates[i] != FATE_REFUSED && fates[i] != FATE_ACCEPTED)
+					fates[i] = FATE_UNKNOWN;
+			if (t.dotted)
+				break;
+		} else if (r > 0) {
+			/* Refused before the data: the next MAIL needs a clean slate. */
+			r = put(c, SPAN_LIT("RSET\r\n"));
+			r = r < 0 ? r : get(c, "RSET", false);
+			if (r < 0 || r >= 400)
+				client_close(c);
+			memset(fates, FATE_REFUSED, rcpts);
+			if (!t.transient)
+				break;
+		} else if (r == 0 && (!t.transient || memchr(fates, FATE_ACCEPTED, rcpts))) {
+			break;
+		}
+		if (try + 1 < l->o->tries) {
+			l->retried++;
+			if (fiber_sleep(RETRY_WAIT_USEC << MIN(try, UINT64_C(5))) < 0)
+				break;
+		}
+	}
+	for (uint64_t i = 0; i < rcpts; i++)
+		l->refused_pairs += fates[i] == FATE_REFUSED;
+}
+
+static void client_done(struct client *c)
+{
+	buf_done(&c->envelope);
+	buf_done(&c->head);
+	if (--c->l->workers == 0)
+		cond_broadcast(&c->l->finished);
+}
+
+void client_worker(void *arg)
+{
+	struct load *l = arg;
+	struct client c = {.l = l, .envelope = BUF_INIT(ENVELOPE_MAX), .head = BUF_INIT(HEAD_MAX)};
+	uint64_t sent = 0, n;
+
+	while (load_next_message(l, &n)) {
+		send_message(&c, n);
+		sent++;
+		if (l->o->per_connection && sent % l->o->per_connection == 0 && c.s)
+			client_quit(&c);
+	}
+	if (c.s)
+		client_quit(&c);
+	client_done(&c);
+}
+
+void client_idle(void *arg)
+{
+	struct load *l = arg;
+	struct client c = {.l = l, .envelope = BUF_INIT(ENVELOPE_MAX), .head = BUF_INIT(HEAD_MAX)};
+	uint64_t until = loop_now_usec() + l->o->idle_usec;
+	struct span rest;
+
+	while (l->opening >= OPENING_MAX && !fiber_cancelled())
+		(void)fiber_sleep(USEC_PER_MSEC);
+	l->opening++;
+	int r = fiber_cancelled() ? -ECANCELED : client_open(&c);
+	l->opening--;
+	if (r >= 0) {
+		stream_set_read_deadline(c.s, until);
+		stream_set_timeout(c.s, USEC_INFINITY, l->o->timeout_usec);
+		r = stream_peek(c.s, &rest);
+		/* Anything but our own deadline: the server said 421 or hung up. */
+		if (r != -ETIMEDOUT && r != -ECANCELED)
+			l->closed_early++;
+		client_close(&c);
+	}
+	client_done(&c);
+}
