@@ -34,6 +34,11 @@
 	X(outbound_connections_total, counter, "Connections made to next hops")                    \
 	X(outbound_reused_total, counter, "Transactions on a kept connection")                     \
 	X(lookups_total, counter, "Directory questions answered")                                  \
+	X(dns_questions_total, counter, "DNS questions of other processes")                        \
+	X(dns_secure_total, counter, "DNS answers validated by DNSSEC")                            \
+	X(dns_failures_total, counter, "DNS questions that ended in SERVFAIL")                     \
+	X(dns_bogus_total, counter, "DNS answers whose signatures do not verify")                  \
+	X(dns_timeouts_total, counter, "DNS questions without an answer in dns.timeout")           \
 	X(log_dropped_total, counter, "Log lines dropped")                                         \
 	X(restarts_total, counter, "Processes restarted by the supervisor")
 

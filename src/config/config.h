@@ -82,6 +82,10 @@ struct config_outbound {
 	struct config_source *sources;
 	size_t n_sources;
 };
+struct config_dns_zone {
+	char *zone; /* lower case; "." is the root */
+	struct address server;
+};
 struct config_route {
 	char *domain; /* block title: "partner.example", ".partner.example" (subdomains), "*" */
 	char *at;     /* "FILE:LINE" of the block */
@@ -142,8 +146,20 @@ struct config {
 	struct {
 		char *http; /* "127.0.0.1:8025" */
 	} control;
-	char *tls_ca;	/* tls.ca: roots for what we verify as a client; NULL: the system's */
-	uint64_t grace; /* drain time at SIGTERM: 30s */
+	char *tls_ca; /* tls.ca: roots for what we verify as a client; NULL: the system's */
+	struct {
+		struct config_address *servers; /* ask these instead of recursing */
+		size_t n_servers;
+		struct config_dns_zone *stubs;	  /* zones whose authoritative servers these are */
+		struct config_dns_zone *forwards; /* zones that these servers resolve for us */
+		size_t n_stubs, n_forwards;
+		char **insecure; /* zones without signatures under a signed parent */
+		size_t n_insecure;
+		char *trust_anchor; /* file; NULL: the root's keys, built in */
+		uint64_t timeout;   /* 10s: of one question, all tries together */
+		uint64_t cache;	    /* octets: 32M */
+	} dns;
+	uint64_t grace;			/* drain time at SIGTERM: 30s */
 	unsigned receivers, deliverers; /* 0: one a core (key processes { receivers deliverers }) */
 	/* Keys that parse but whose work is not there yet: "dkim at FILE:LINE" for `check` and
 	 * `serve`. */

@@ -236,6 +236,32 @@ static void walk_limits(struct codec *k, struct config *c)
 		walk_u64(k, &c->queue.retry[i]);
 }
 
+static void walk_zones(struct codec *k, struct config_dns_zone **list, size_t *n)
+{
+	WALK_COUNT(k, *n, *list);
+	for (size_t i = 0; i < *n && !failed(k); i++) {
+		walk_string(k, &(*list)[i].zone);
+		walk_address(k, &(*list)[i].server);
+	}
+}
+
+static void walk_dns(struct codec *k, struct config *c)
+{
+	WALK_COUNT(k, c->dns.n_servers, c->dns.servers);
+	for (size_t i = 0; i < c->dns.n_servers && !failed(k); i++) {
+		walk_address(k, &c->dns.servers[i].address);
+		walk_string(k, &c->dns.servers[i].text);
+	}
+	walk_zones(k, &c->dns.stubs, &c->dns.n_stubs);
+	walk_zones(k, &c->dns.forwards, &c->dns.n_forwards);
+	WALK_COUNT(k, c->dns.n_insecure, c->dns.insecure);
+	for (size_t i = 0; i < c->dns.n_insecure && !failed(k); i++)
+		walk_string(k, &c->dns.insecure[i]);
+	walk_string(k, &c->dns.trust_anchor);
+	walk_u64(k, &c->dns.timeout);
+	walk_u64(k, &c->dns.cache);
+}
+
 static void walk_config(struct codec *k, struct config *c)
 {
 	char **strings[] = {&c->path, &c->folder, &c->hostname, &c->data, &c->user, &c->mail_user,
@@ -252,6 +278,7 @@ static void walk_config(struct codec *k, struct config *c)
 	walk_unsigned(k, &c->deliverers);
 	walk_blocks(k, c);
 	walk_limits(k, c);
+	walk_dns(k, c);
 	WALK_COUNT(k, c->n_unsupported, c->unsupported);
 	for (size_t i = 0; i < c->n_unsupported && !failed(k); i++)
 		walk_string(k, &c->unsupported[i]);

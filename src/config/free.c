@@ -74,6 +74,19 @@ void config_free(struct config *c)
 	free(c->queue.retry);
 	free(c->log.format);
 	free(c->log.level);
+	for (size_t i = 0; i < c->dns.n_servers; i++)
+		free(c->dns.servers[i].text);
+	for (size_t i = 0; i < c->dns.n_stubs; i++)
+		free(c->dns.stubs[i].zone);
+	for (size_t i = 0; i < c->dns.n_forwards; i++)
+		free(c->dns.forwards[i].zone);
+	for (size_t i = 0; i < c->dns.n_insecure; i++)
+		free(c->dns.insecure[i]);
+	free(c->dns.servers);
+	free(c->dns.stubs);
+	free(c->dns.forwards);
+	free(c->dns.insecure);
+	free(c->dns.trust_anchor);
 	free(c->control.http);
 	free(c->path);
 	free(c->folder);

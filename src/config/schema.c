@@ -128,8 +128,25 @@ static const struct key keys_tls[] = {
 	{.name = "ca", .read = value_path, IN(tls_ca)},
 };
 static const struct key keys_dns[] = {
-	{.name = "server", .read = value_accept, .list = true},
-	{.name = "trust_anchor", .read = value_accept, .offset = 0},
+	{.name = "server",
+		.read = value_dns_servers,
+		IN(dns.servers),
+		COUNT(config, dns.n_servers)},
+	{.name = "stub", .read = value_dns_zones, IN(dns.stubs), COUNT(config, dns.n_stubs)},
+	{.name = "forward",
+		.read = value_dns_zones,
+		IN(dns.forwards),
+		COUNT(config, dns.n_forwards)},
+	{.name = "insecure",
+		.read = value_dns_names,
+		IN(dns.insecure),
+		COUNT(config, dns.n_insecure)},
+	{.name = "trust_anchor", .read = value_path, IN(dns.trust_anchor)},
+	{.name = "timeout", .read = value_duration, IN(dns.timeout), SECONDS(1)},
+	{.name = "cache",
+		.read = value_octets,
+		IN(dns.cache),
+		RANGE(UINT64_C(1) << 20, UINT64_C(1) << 34)},
 };
 static const struct key keys_auth[] = {
 	{.name = "mechanisms", .read = value_accept, .list = true},
@@ -153,10 +170,7 @@ const struct block schema_blocks[] = {
 		.record = RECORD_CONFIG,
 		KEYS(keys_tls),
 		.inactive = "connections stay in clear text"},
-	{.name = "dns",
-		.record = RECORD_CONFIG,
-		KEYS(keys_dns),
-		.inactive = "next hops are numbers or the system's names"},
+	{.name = "dns", .record = RECORD_CONFIG, KEYS(keys_dns)},
 	{.name = "auth", .record = RECORD_CONFIG, KEYS(keys_auth), .inactive = "nobody can log in"},
 };
 const size_t schema_n_blocks = ARRAY_LEN(schema_blocks);

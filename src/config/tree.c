@@ -23,6 +23,8 @@ static void set_limits(struct config *c)
 	c->limits.data_timeout = 180 * USEC_PER_SEC;
 	c->limits.data_rate = 64;
 	c->spool.segment_size = UINT64_C(64) << 20;
+	c->dns.timeout = 10 * USEC_PER_SEC;
+	c->dns.cache = UINT64_C(32) << 20;
 	c->grace = 30 * USEC_PER_SEC;
 }
 

@@ -2,10 +2,12 @@
  * of job means here. It never decides when or where mail goes: that is the dispatcher's. */
 #include "deliver/deliverer.h"
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "deliver/jobs.h"
 #include "deliver/smtp_delivery.h"
+#include "ipc/resolve_client.h"
 
 /* Each takes a fiber and an fd; the dispatcher's limits lie below. */
 #define DELIVERER_JOBS_MAX 1000u
@@ -14,6 +16,7 @@ struct deliverer {
 	struct role_process *process;
 	struct jobs *jobs;
 	struct cache *cache;
+	struct resolve_client *resolver;
 	bool started;
 	int early_dispatcher; /* a channel that came before the start: no job runs unconfined */
 };
@@ -45,6 +48,7 @@ static void on_sessions_ended(void *arg)
 	fd_close(self->early_dispatcher);
 	jobs_free(self->jobs);
 	cache_free(self->cache);
+	resolve_client_free(self->resolver);
 	free(self);
 	role_finished(process);
 }
@@ -68,9 +72,10 @@ static struct deliverer *deliverer_of(struct role_process *p)
 		return NULL;
 	self->process = p;
 	self->early_dispatcher = -1;
-	if (cache_new(&self->cache) < 0 ||
+	if (cache_new(&self->cache) < 0 || resolve_client_new(&self->resolver) < 0 ||
 		jobs_new(&ops, self, DELIVERER_JOBS_MAX, &self->jobs) < 0) {
 		cache_free(self->cache);
+		resolve_client_free(self->resolver);
 		free(self);
 		return NULL;
 	}
@@ -95,9 +100,14 @@ static int deliverer_start(struct role_process *p)
 static void deliverer_peer(struct role_process *p, enum role peer, unsigned index, int fd)
 {
 	(void)index;
-	struct deliverer *self = peer == ROLE_DISPATCHER ? deliverer_of(p) : NULL;
+	bool known = peer == ROLE_DISPATCHER || peer == ROLE_RESOLVER;
+	struct deliverer *self = known ? deliverer_of(p) : NULL;
 	if (!self) {
 		fd_close(fd);
+	} else if (peer == ROLE_RESOLVER) {
+		int r = resolve_client_attach(self->resolver, fd);
+		if (r < 0)
+			log_text(LOG_LEVEL_ERROR, "peer-lost", "resolver: %s", strerror(-r));
 	} else if (self->started) {
 		jobs_set_dispatcher(self->jobs, fd);
 	} else {

@@ -31,6 +31,9 @@ static const enum role edges[][2] = {
 	{ROLE_DISPATCHER, ROLE_DELIVERER},
 	{ROLE_DISPATCHER, ROLE_MAILBOX},
 	{ROLE_CONTROL, ROLE_DISPATCHER},
+	{ROLE_RESOLVER, ROLE_DISPATCHER},
+	{ROLE_RESOLVER, ROLE_DELIVERER},
+	{ROLE_RESOLVER, ROLE_CONTROL},
 };
 
 static bool talk(enum role a, enum role b)
@@ -56,6 +59,7 @@ static bool is_given(enum role role, const char *name)
 		{"maildir:", ROLE_MAILBOX},
 		{"users:", ROLE_DIRECTORY},
 		{"aliases:", ROLE_DIRECTORY},
+		{"trust_anchor:", ROLE_RESOLVER},
 		{"control", ROLE_CONTROL},
 	};
 
@@ -82,7 +86,8 @@ static void send_frame(struct child *c, uint16_t type, struct span payload, int 
 static bool is_renewed(const char *name)
 {
 	return strncmp(name, "listener:", 9) == 0 || strncmp(name, "users:", 6) == 0 ||
-	       strncmp(name, "aliases:", 8) == 0 || strncmp(name, "maildir:", 8) == 0;
+	       strncmp(name, "aliases:", 8) == 0 || strncmp(name, "maildir:", 8) == 0 ||
+	       strncmp(name, "trust_anchor:", 13) == 0;
 }
 
 static void send_fds(struct child *c, bool again)
@@ -332,6 +337,7 @@ int children_start(struct supervisor *s)
 		unsigned n;
 	} plan[] = {
 		{ROLE_DIRECTORY, 1},
+		{ROLE_RESOLVER, 1},
 		{ROLE_DISPATCHER, 1},
 		{ROLE_MAILBOX, 1},
 		{ROLE_DELIVERER, count_for(s->config->deliverers)},
@@ -434,7 +440,7 @@ void children_new_tables(struct supervisor *s)
 {
 	for (unsigned i = 0; i < s->n_children; i++) {
 		struct child *c = s->children[i];
-		if (!c->pid || c->role != ROLE_DIRECTORY)
+		if (!c->pid || (c->role != ROLE_DIRECTORY && c->role != ROLE_RESOLVER))
 			continue;
 		send_fds(c, true);
 		send_frame(c, FRAME_START, SPAN_NULL, -1);

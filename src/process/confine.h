@@ -5,6 +5,7 @@
 #include "ipc/frames.h"
 
 #define CONFINE_FOLDERS_MAX 64
+#define CONFINE_PORTS_MAX   64
 
 struct confine_options {
 	enum role role;
@@ -15,6 +16,8 @@ struct confine_options {
 	int folders[CONFINE_FOLDERS_MAX]; /* below which files may be made and read (spool,
 					     maildirs) */
 	unsigned n_folders;
+	uint16_t ports[CONFINE_PORTS_MAX]; /* that the resolver may connect to */
+	unsigned n_ports;
 };
 /* 0, or a negative errno with *ret_what naming the step that failed. */
 MUST_CHECK int confine(const struct confine_options *o, const char **ret_what);

@@ -9,11 +9,11 @@
 #include <signal.h>
 #include <stdlib.h>
 
-static const enum role phases[][2] = {
-	{ROLE_RECEIVER, ROLE_RECEIVER},
-	{ROLE_DISPATCHER, ROLE_DISPATCHER},
-	{ROLE_DELIVERER, ROLE_MAILBOX},
-	{ROLE_DIRECTORY, ROLE_CONTROL},
+static const enum role phases[][3] = {
+	{ROLE_RECEIVER, ROLE_RECEIVER, ROLE_RECEIVER},
+	{ROLE_DISPATCHER, ROLE_DISPATCHER, ROLE_DISPATCHER},
+	{ROLE_DELIVERER, ROLE_MAILBOX, ROLE_MAILBOX},
+	{ROLE_DIRECTORY, ROLE_RESOLVER, ROLE_CONTROL},
 };
 
 static void tell_phase(struct supervisor *s)
@@ -25,7 +25,8 @@ static void tell_phase(struct supervisor *s)
 	for (unsigned i = 0; i < s->n_children; i++) {
 		struct child *c = s->children[i];
 		bool of_phase = c->role == phases[s->drain_phase][0] ||
-				c->role == phases[s->drain_phase][1];
+				c->role == phases[s->drain_phase][1] ||
+				c->role == phases[s->drain_phase][2];
 		if (c->pid && of_phase &&
 			channel_send(c->channel, FRAME_DRAIN, buf_span(&b), NULL, 0) < 0)
 			(void)kill(c->pid, SIGKILL);
@@ -39,7 +40,8 @@ void drain_step(struct supervisor *s)
 		return;
 	while (s->drain_phase < ARRAY_LEN(phases)) {
 		if (children_running(s, phases[s->drain_phase][0]) ||
-			children_running(s, phases[s->drain_phase][1]))
+			children_running(s, phases[s->drain_phase][1]) ||
+			children_running(s, phases[s->drain_phase][2]))
 			return;
 		s->drain_phase++;
 		if (s->drain_phase < ARRAY_LEN(phases))

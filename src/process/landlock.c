@@ -1,5 +1,6 @@
 /* Landlock (Linux 5.13 and later): no file of the system is reachable by name, /proc included, but
- * those below the folders handed down; no TCP bind for anyone, TCP connect for deliverers only; no
+ * those below the folders handed down; no TCP bind for anyone, TCP connect for deliverers only, and
+ * for the resolver to DNS ports; no
  * signals and no abstract sockets outside. Where the kernel knows less, what it knows is used.
  * Opened fds (listeners, segments) are not affected. */
 #include "process/confine.h"
@@ -29,6 +30,21 @@ struct ruleset_attr {
 	(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR |                              \
 		LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE |                   \
 		LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR | FS_REFER | FS_TRUNC)
+
+/* struct landlock_net_port_attr, Linux 6.7 */
+#define RULE_NET_PORT 2
+struct port_attr {
+	uint64_t allowed, port;
+};
+
+static int add_port(int ruleset, uint16_t port)
+{
+	struct port_attr rule = {NET_CONN, port};
+
+	if (syscall(SYS_landlock_add_rule, ruleset, RULE_NET_PORT, &rule, 0) < 0)
+		return -errno;
+	return 0;
+}
 
 static int add_folder(int ruleset, int fd, uint64_t handled)
 {
@@ -68,6 +84,11 @@ int confine_landlock(const struct confine_options *o)
 		return -errno;
 	for (unsigned i = 0; i < o->n_folders; i++) {
 		int r = add_folder(ruleset, o->folders[i], attr.fs);
+		if (r < 0)
+			return r;
+	}
+	for (unsigned i = 0; abi >= 4 && i < o->n_ports; i++) {
+		int r = add_port(ruleset, o->ports[i]);
 		if (r < 0)
 			return r;
 	}

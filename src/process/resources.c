@@ -481,6 +481,8 @@ int resources_open(struct resources *r, struct resources *old, const struct conf
 		e = open_table(r, "aliases", i, d->aliases_path, errors);
 		failed = e < 0 ? e : failed;
 	}
+	e = open_table(r, "trust_anchor", 0, c->dns.trust_anchor, errors);
+	failed = e < 0 ? e : failed;
 	for (size_t i = 0; i < c->n_routes; i++) {
 		e = open_maildir(r, &c->routes[i].via, "", a, errors);
 		failed = e < 0 ? e : failed;

@@ -192,10 +192,32 @@ static int on_config(struct role_process *p, struct frame *f)
 		return r;
 	config_free(p->next_config);
 	p->next_config = c;
-	static const char *const replaced[] = {"listener:", "users:", "aliases:", "maildir:"};
+	static const char *const replaced[] = {
+		"listener:", "users:", "aliases:", "maildir:", "trust_anchor:"};
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(replaced); i++)
 		r = drop_fds(p, replaced[i]);
 	return r;
+}
+
+/* The resolver's: what dns { } names, and 53. */
+static void add_port(struct confine_options *o, uint16_t port)
+{
+	for (unsigned i = 0; i < o->n_ports; i++)
+		if (o->ports[i] == port)
+			return;
+	if (o->n_ports < CONFINE_PORTS_MAX)
+		o->ports[o->n_ports++] = port;
+}
+
+static void add_dns_ports(struct confine_options *o, const struct config *c)
+{
+	add_port(o, 53);
+	for (size_t i = 0; i < c->dns.n_servers; i++)
+		add_port(o, address_port(&c->dns.servers[i].address));
+	for (size_t i = 0; i < c->dns.n_stubs; i++)
+		add_port(o, address_port(&c->dns.stubs[i].server));
+	for (size_t i = 0; i < c->dns.n_forwards; i++)
+		add_port(o, address_port(&c->dns.forwards[i].server));
 }
 
 static int confine_role(struct role_process *p)
@@ -217,6 +239,8 @@ static int confine_role(struct role_process *p)
 		while (o.n_folders < CONFINE_FOLDERS_MAX &&
 			(fd = role_next_fd(p, "maildir:", &cursor, &name)) >= 0)
 			o.folders[o.n_folders++] = fd;
+		if (o.role == ROLE_RESOLVER)
+			add_dns_ports(&o, p->next_config);
 		r = confine(&o, &what);
 	}
 	if (r < 0)

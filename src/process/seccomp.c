@@ -45,6 +45,7 @@ static const int calls_mailbox[] = {SCMP_SYS(openat), SCMP_SYS(newfstatat), SCMP
 	SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(getdents64), SCMP_SYS(fchmod),
 	SCMP_SYS(faccessat), SCMP_SYS(faccessat2), SCMP_SYS(statx), SCMP_SYS(fallocate),
 	SCMP_SYS(ftruncate)};
+static const int calls_resolver[] = {SCMP_SYS(bind), SCMP_SYS(connect)};
 static const int calls_control[] = {SCMP_SYS(accept4)};
 
 static int allow(scmp_filter_ctx f, uint32_t action, const int *calls, size_t n)
@@ -69,6 +70,8 @@ static int allow_role(scmp_filter_ctx f, enum role role)
 		return allow(f, SCMP_ACT_ALLOW, calls_deliverer, ARRAY_LEN(calls_deliverer));
 	case ROLE_MAILBOX:
 		return allow(f, SCMP_ACT_ALLOW, calls_mailbox, ARRAY_LEN(calls_mailbox));
+	case ROLE_RESOLVER:
+		return allow(f, SCMP_ACT_ALLOW, calls_resolver, ARRAY_LEN(calls_resolver));
 	case ROLE_CONTROL:
 		return allow(f, SCMP_ACT_ALLOW, calls_control, ARRAY_LEN(calls_control));
 	default:
@@ -93,7 +96,7 @@ static int refuse_quietly(scmp_filter_ctx f, enum role role)
 			continue;
 		if (role == ROLE_MAILBOX && in(calls_mailbox, ARRAY_LEN(calls_mailbox), call))
 			continue;
-		if (role == ROLE_DELIVERER && call == SCMP_SYS(socket))
+		if ((role == ROLE_DELIVERER || role == ROLE_RESOLVER) && call == SCMP_SYS(socket))
 			continue;
 		int r = allow(f, SCMP_ACT_ERRNO(EACCES), &call, 1);
 		if (r < 0)
@@ -145,7 +148,8 @@ static int allow_by_argument(scmp_filter_ctx f, enum role role)
 	if (r == 0)
 		r = seccomp_rule_add(f, SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(prctl), 1,
 			SCMP_A0(SCMP_CMP_EQ, 0x53564d41 /* PR_SET_VMA */, 0));
-	for (size_t i = 0; role == ROLE_DELIVERER && i < ARRAY_LEN(families) && r == 0; i++)
+	bool dials = role == ROLE_DELIVERER || role == ROLE_RESOLVER;
+	for (size_t i = 0; dials && i < ARRAY_LEN(families) && r == 0; i++)
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
 			SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0));
 	return r;

@@ -268,6 +268,10 @@ static void dispatcher_role_peer(
 {
 	struct early *e = early_of(process);
 
+	if (role == ROLE_RESOLVER) {
+		fd_close(fd);
+		return;
+	}
 	if (e->d) {
 		int r = peer_attach(e->d, role, index, fd);
 		if (r < 0)

@@ -65,7 +65,11 @@ static const char everything[] =
 	"processes { receivers = 3 deliverers = 2 }\n"
 	"tls { certificate = {\"a.pem\", \"b.pem\"} key = {\"a.key\", \"b.key\"} ca = \"ca.pem\" "
 	"}\n"
-	"dns { server = {\"127.0.0.1:5300\"} trust_anchor = \"ta\" }\n"
+	"dns { server = {\"127.0.0.1:5300\", \"192.0.2.1\"} trust_anchor = \"ta\" timeout = 7s "
+	"cache = 8M "
+	"  stub = {\"a.example 10.0.0.1\", \". [::1]:54\"} forward = {\"B.example "
+	"10.0.0.2:5353\"} "
+	"  insecure = {\"a.example\"} }\n"
 	"auth { mechanisms = {\"PLAIN\", \"LOGIN\"} }\n";
 
 /* Loads text, which must be sound. */
@@ -238,6 +242,15 @@ static void check_everything(const struct config *c, const struct fixture *f)
 	assert_string_equal(c->log.format, "json");
 	assert_string_equal(c->log.level, "debug");
 	assert_string_equal(c->control.http, "127.0.0.1:8026");
+	assert_int_equal(c->dns.n_servers, 2);
+	assert_int_equal(address_port(&c->dns.servers[1].address), 53);
+	assert_int_equal(c->dns.n_stubs, 2);
+	assert_string_equal(c->dns.stubs[1].zone, ".");
+	assert_int_equal(address_port(&c->dns.stubs[1].server), 54);
+	assert_string_equal(c->dns.forwards[0].zone, "b.example");
+	assert_string_equal(c->dns.insecure[0], "a.example");
+	assert_int_equal(c->dns.timeout, 7 * USEC_PER_SEC);
+	assert_int_equal(c->dns.cache, 8 << 20);
 	assert_int_equal(c->receivers, 3);
 	assert_int_equal(c->deliverers, 2);
 }
@@ -247,8 +260,7 @@ static void config_load__everything(void **state)
 	static const char *const lines[] = {"m.conf:7: role = lmtp", "m.conf:8: role = submission",
 		"m.conf:8: tls = implicit", "m.conf:11: dkim",
 		"m.conf:13: users = sqlite:", "m.conf:16: mx", "m.conf:17: pipe:/bin/relay -x",
-		"m.conf:20: rates", "m.conf:25: http", "m.conf:27: tls", "m.conf:28: dns",
-		"m.conf:29: auth"};
+		"m.conf:20: rates", "m.conf:25: http", "m.conf:27: tls", "m.conf:29: auth"};
 	struct fixture f;
 	(void)state;
 
