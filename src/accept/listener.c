@@ -83,6 +83,7 @@ static bool peer_uid(int fd, uint64_t *ret_uid)
 static int take(struct listener *l, int fd, struct address *client)
 {
 	struct session_origin origin = {
+		.role = l->role,
 		.listener = l->name,
 		.local = l->local,
 		.ended = connection_ended,
@@ -159,7 +160,7 @@ static void on_pause_over(struct loop_timer *t)
 }
 
 int listener_new(int fd, struct server *server, struct permits *permits, struct span name,
-	bool local, struct listener **ret_listener)
+	enum listener_role role, bool local, struct listener **ret_listener)
 {
 	struct listener *l = calloc(1, sizeof(*l));
 
@@ -169,6 +170,7 @@ int listener_new(int fd, struct server *server, struct permits *permits, struct 
 	l->permits = permits;
 	l->settings = settings_ref(server->settings);
 	l->name = name;
+	l->role = role;
 	l->local = local;
 	l->again.fn = on_again;
 	l->pause.fn = on_pause_over;

@@ -15,9 +15,10 @@ struct listener {
 	struct permits *permits;
 	struct settings *settings; /* that the name belongs to */
 	struct span name;
+	enum listener_role role;
 	bool local; /* the unix socket for submission */
 };
 /* fd: listening, borrowed until listener_free. name: within settings. */
 MUST_CHECK int listener_new(int fd, struct server *server, struct permits *permits,
-	struct span name, bool local, struct listener **ret_listener);
+	struct span name, enum listener_role role, bool local, struct listener **ret_listener);
 void listener_free(struct listener *l); /* takes nothing more; NULL allowed */

@@ -38,27 +38,28 @@ static void listeners_close(struct receiver *r)
 		listener_free(CONTAINER_OF(it, struct listener, node));
 }
 
-static int listener_open(struct receiver *r, int fd, struct span name, bool local)
+static int listener_open(
+	struct receiver *r, int fd, struct span name, enum listener_role role, bool local)
 {
 	struct listener *l = NULL;
 
-	int result = listener_new(fd, &r->server, r->permits, name, local, &l);
+	int result = listener_new(fd, &r->server, r->permits, name, role, local, &l);
 	if (result < 0)
 		return result;
 	list_push_back(&r->listeners, &l->node);
 	return 0;
 }
 
-/* "listener:<i>:<j>": the name of the configuration's listener i. */
-static struct span listener_name(const struct config *c, struct span fd_name)
+/* "listener:<i>:<j>": the configuration's listener i; NULL: none has that number. */
+static const struct config_listener *listener_of(const struct config *c, struct span fd_name)
 {
 	struct span index = span_from(fd_name, sizeof("listener:") - 1);
 	uint64_t i;
 
 	if (c->n_listeners == 0 ||
 		span_to_u64(span_head(index, span_index(index, ':')), c->n_listeners - 1, &i) < 0)
-		return SPAN_LIT("unnamed");
-	return span_str(c->listeners[i].name);
+		return NULL;
+	return &c->listeners[i];
 }
 
 static int listeners_open(struct receiver *r)
@@ -69,12 +70,14 @@ static int listeners_open(struct receiver *r)
 	int fd, result;
 
 	while ((fd = role_next_fd(r->process, "listener:", &cursor, &name)) >= 0) {
-		result = listener_open(r, fd, listener_name(c, span_str(name)), false);
+		const struct config_listener *l = listener_of(c, span_str(name));
+		result = listener_open(r, fd, l ? span_str(l->name) : SPAN_LIT("unnamed"),
+			l ? l->role : LISTENER_MX, false);
 		if (result < 0)
 			return result;
 	}
 	fd = role_fd(r->process, "submit");
-	return fd >= 0 ? listener_open(r, fd, SPAN_LIT("submit"), true) : 0;
+	return fd >= 0 ? listener_open(r, fd, SPAN_LIT("submit"), LISTENER_SUBMISSION, true) : 0;
 }
 
 /* ---- drain ---- */

@@ -115,6 +115,8 @@ struct config {
 	struct {
 		uint64_t message_size;	       /* 50M */
 		uint64_t recipients;	       /* 1000; at least 100 (RFC 5321 4.5.3.1.8) */
+		uint64_t transactions;	       /* of one session (RFC 9422 MAILMAX); 0: any */
+		uint64_t recipient_domains;    /* of one message (RCPTDOMAINMAX); 0: any */
 		uint64_t errors;	       /* 20 */
 		uint64_t connections;	       /* 10000 in all */
 		uint64_t connections_per_ip;   /* 50; loopback and relay.from are exempt */
@@ -128,10 +130,11 @@ struct config {
 	struct {
 		uint64_t *retry; /* waits in turn; default 5m 15m 30m 1h 2h 4h */
 		size_t n_retry;
-		uint64_t warn;		/* 4h; 0 off */
-		uint64_t expire;	/* 5d */
-		uint64_t bounce_expire; /* 1d, for null senders */
-		uint64_t concurrency;	/* most connections to one site: 20 */
+		uint64_t warn;		 /* 4h; 0 off */
+		uint64_t expire;	 /* 5d */
+		uint64_t bounce_expire;	 /* 1d, for null senders */
+		uint64_t future_release; /* the farthest (RFC 4865): 30d; 0: not offered */
+		uint64_t concurrency;	 /* most connections to one site: 20 */
 		uint64_t connect_timeout, command_timeout,
 			data_timeout; /* client side: 30s 5m 10m */
 	} queue;

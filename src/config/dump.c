@@ -222,6 +222,7 @@ static void walk_blocks(struct codec *k, struct config *c)
 static void walk_limits(struct codec *k, struct config *c)
 {
 	uint64_t *numbers[] = {&c->limits.message_size, &c->limits.recipients, &c->limits.errors,
+		&c->limits.transactions, &c->limits.recipient_domains, &c->queue.future_release,
 		&c->limits.connections, &c->limits.connections_per_ip, &c->limits.hops,
 		&c->limits.command_timeout, &c->limits.data_timeout, &c->limits.data_rate,
 		&c->queue.warn, &c->queue.expire, &c->queue.bounce_expire, &c->queue.concurrency,

@@ -41,6 +41,7 @@ static int set_queue(struct config *c)
 	c->queue.warn = 4 * 3600 * USEC_PER_SEC;
 	c->queue.expire = 5 * 24 * 3600 * USEC_PER_SEC;
 	c->queue.bounce_expire = 24 * 3600 * USEC_PER_SEC;
+	c->queue.future_release = 30 * 24 * 3600 * USEC_PER_SEC;
 	c->queue.concurrency = 20;
 	/* RFC 5321 4.5.3.2 */
 	c->queue.connect_timeout = 30 * USEC_PER_SEC;

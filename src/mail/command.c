@@ -25,28 +25,29 @@ enum argument_rule { ARG_NONE, ARG_OPTIONAL, ARG_REQUIRED, ARG_HOST, ARG_PATH, A
 struct verb_rule {
 	const char *name;
 	enum argument_rule rule;
+	bool utf8; /* RFC 6531 3.3, 3.7.4.2: may have non-ASCII octets */
 };
 static const struct verb_rule verb_rules[VERB_COUNT] = {
-	[VERB_UNKNOWN] = {"unknown", ARG_OPTIONAL},
-	[VERB_HELO] = {"HELO", ARG_HOST},
-	[VERB_EHLO] = {"EHLO", ARG_HOST},
-	[VERB_LHLO] = {"LHLO", ARG_HOST},
-	[VERB_MAIL] = {"MAIL", ARG_PATH},
-	[VERB_RCPT] = {"RCPT", ARG_PATH},
-	[VERB_DATA] = {"DATA", ARG_NONE},
-	[VERB_BDAT] = {"BDAT", ARG_CHUNK},
-	[VERB_RSET] = {"RSET", ARG_NONE},
-	[VERB_NOOP] = {"NOOP", ARG_OPTIONAL},
-	[VERB_VRFY] = {"VRFY", ARG_REQUIRED},
-	[VERB_EXPN] = {"EXPN", ARG_REQUIRED},
-	[VERB_HELP] = {"HELP", ARG_OPTIONAL},
-	[VERB_QUIT] = {"QUIT", ARG_NONE},
-	[VERB_STARTTLS] = {"STARTTLS", ARG_NONE},
-	[VERB_AUTH] = {"AUTH", ARG_REQUIRED},
-	[VERB_ETRN] = {"ETRN", ARG_REQUIRED},
-	[VERB_XCLIENT] = {"XCLIENT", ARG_REQUIRED},
-	[VERB_XFORWARD] = {"XFORWARD", ARG_REQUIRED},
-	[VERB_HTTP] = {"http", ARG_OPTIONAL},
+	[VERB_UNKNOWN] = {"unknown", ARG_OPTIONAL, false},
+	[VERB_HELO] = {"HELO", ARG_HOST, false},
+	[VERB_EHLO] = {"EHLO", ARG_HOST, false},
+	[VERB_LHLO] = {"LHLO", ARG_HOST, false},
+	[VERB_MAIL] = {"MAIL", ARG_PATH, true},
+	[VERB_RCPT] = {"RCPT", ARG_PATH, true},
+	[VERB_DATA] = {"DATA", ARG_NONE, false},
+	[VERB_BDAT] = {"BDAT", ARG_CHUNK, false},
+	[VERB_RSET] = {"RSET", ARG_NONE, false},
+	[VERB_NOOP] = {"NOOP", ARG_OPTIONAL, false},
+	[VERB_VRFY] = {"VRFY", ARG_REQUIRED, true},
+	[VERB_EXPN] = {"EXPN", ARG_REQUIRED, true},
+	[VERB_HELP] = {"HELP", ARG_OPTIONAL, false},
+	[VERB_QUIT] = {"QUIT", ARG_NONE, false},
+	[VERB_STARTTLS] = {"STARTTLS", ARG_NONE, false},
+	[VERB_AUTH] = {"AUTH", ARG_REQUIRED, false},
+	[VERB_ETRN] = {"ETRN", ARG_REQUIRED, false},
+	[VERB_XCLIENT] = {"XCLIENT", ARG_REQUIRED, false},
+	[VERB_XFORWARD] = {"XFORWARD", ARG_REQUIRED, false},
+	[VERB_HTTP] = {"http", ARG_OPTIONAL, false},
 };
 
 const char *verb_name(enum verb v)
@@ -238,7 +239,7 @@ struct verdict command_parse(struct span line, bool utf8, struct command *ret)
 		return VERDICT(500, "5.5.2", "Control octets in a command");
 	if (ret->verb == VERB_UNKNOWN)
 		return VERDICT(500, "5.5.2", "Command not recognised");
-	if (high && !utf8)
+	if (high && !(utf8 && verb_rules[ret->verb].utf8))
 		return VERDICT(501, "5.5.4", "Only ASCII is allowed here");
 	return parse_argument(ret, utf8);
 }

@@ -131,9 +131,17 @@ static int name_index(struct span word, const char (*names)[4], size_t count)
 	return -1;
 }
 
-static bool take_day(struct span s, size_t *i, struct civil *c)
+static bool day_exists(const struct civil *c)
 {
 	static const uint8_t month_days[12] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+	bool leap = c->year % 4 == 0 && (c->year % 100 != 0 || c->year % 400 == 0);
+
+	return c->day >= 1 && c->day <= month_days[c->month - 1] &&
+	       (c->month != 2 || c->day < 29 || leap);
+}
+
+static bool take_day(struct span s, size_t *i, struct civil *c)
+{
 	unsigned digits, year;
 
 	if (*i < s.len && is_alpha(octet_at(s, *i))) {
@@ -148,9 +156,7 @@ static bool take_day(struct span s, size_t *i, struct civil *c)
 		return false;
 	c->month = (unsigned)month + 1;
 	c->year = digits >= 4 ? year : digits == 2 && year < 50 ? year + 2000u : year + 1900u;
-	bool leap = c->year % 4 == 0 && (c->year % 100 != 0 || c->year % 400 == 0);
-	return c->year >= 1969 && c->day >= 1 && c->day <= month_days[month] &&
-	       (c->month != 2 || c->day < 29 || leap);
+	return c->year >= 1969 && day_exists(c);
 }
 
 static bool take_time(struct span s, size_t *i, struct civil *c)
@@ -209,5 +215,56 @@ int date_parse(struct span text, uint64_t *ret_wall_usec)
 	if (seconds < 0)
 		return -EINVAL;
 	*ret_wall_usec = (uint64_t)seconds * USEC_PER_SEC;
+	return 0;
+}
+
+/* Digits of a fixed form: "9999-99-99T99:99:99", where each 9 stands for a digit. */
+static bool take_form(struct span s, const char *form, unsigned *values)
+{
+	unsigned *value = values;
+	bool in_number = false;
+
+	for (size_t i = 0; form[i]; i++) {
+		uint8_t c = i < s.len ? octet_at(s, i) : 0;
+		if (form[i] != '9') {
+			if (c != (uint8_t)form[i] && !(form[i] == 'T' && c == 't'))
+				return false;
+			value += in_number;
+			in_number = false;
+			continue;
+		}
+		if (!is_digit(c))
+			return false;
+		*value = (in_number ? *value * 10 : 0) + (unsigned)(c - '0');
+		in_number = true;
+	}
+	return true;
+}
+
+/* RFC 3339 5.6: date-time = full-date "T" full-time, of which RFC 4865 takes UTC only. */
+int date_parse_iso(struct span text, uint64_t *ret_wall_usec)
+{
+	static const char form[] = "9999-99-99T99:99:99";
+	unsigned v[6];
+
+	if (!take_form(text, form, v))
+		return -EINVAL;
+	size_t i = sizeof(form) - 1;
+	if (octet_is(text, i, '.')) {
+		size_t from = ++i;
+		while (i < text.len && is_digit(octet_at(text, i)))
+			i++;
+		if (i == from)
+			return -EINVAL;
+	}
+	struct span zone = span_from(text, i);
+	if (!span_equal_nocase(zone, SPAN_LIT("Z")) && !span_equal(zone, SPAN_LIT("+00:00")))
+		return -EINVAL;
+	struct civil c = {v[0], v[1], v[2], v[3], v[4], v[5]};
+	if (c.year < 1970 || c.month < 1 || c.month > 12 || !day_exists(&c) || c.hour > 23 ||
+		c.minute > 59 || c.second > 60)
+		return -EINVAL;
+	uint64_t days = days_from_civil(c.year, c.month, c.day);
+	*ret_wall_usec = (days * 86400 + c.hour * 3600 + c.minute * 60 + c.second) * USEC_PER_SEC;
 	return 0;
 }

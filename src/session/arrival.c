@@ -59,15 +59,19 @@ static bool has_high_octet(struct span s)
 	return all >= 128;
 }
 
-static void scan_header(struct arrival *a, struct span decoded)
+static void scan(struct arrival *a, struct span decoded)
 {
 	unsigned before = a->header.octets;
 
-	if (a->header.ended)
-		return;
-	header_scan(&a->header, decoded);
-	struct span part = span_head(decoded, a->header.octets - before);
-	a->header_has_8bit |= has_high_octet(part);
+	if (!a->header.ended) {
+		header_scan(&a->header, decoded);
+		struct span part = span_head(decoded, a->header.octets - before);
+		a->header_has_8bit |= has_high_octet(part);
+		decoded = span_from(decoded, part.len);
+	}
+	/* The decoder has looked already; only where it found some is it asked where. */
+	if ((a->dot.has_8bit || a->chunk.has_8bit) && !a->body_has_8bit)
+		a->body_has_8bit = has_high_octet(decoded);
 }
 
 /* What the decoder appended behind `before`. */
@@ -78,7 +82,7 @@ static void arrival_account(struct arrival *a, const struct buf *out, size_t bef
 		return;
 	}
 	struct span decoded = span_from(buf_span(out), before);
-	scan_header(a, decoded);
+	scan(a, decoded);
 	a->octets += decoded.len;
 }
 

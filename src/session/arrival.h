@@ -18,7 +18,7 @@ struct arrival {
 	struct dot_decoder dot;
 	struct chunk_decoder chunk;
 	struct header_scanner header;
-	bool header_has_8bit;
+	bool header_has_8bit, body_has_8bit;
 	struct buf scratch; /* of what is discarded */
 };
 /* Takes over in. */

@@ -1,82 +1,150 @@
-/* The table of extensions:
+/* The table of extensions: what EHLO offers, to whom, and which parameters come with it. An
+ * extension that is not offered to a client is not known to it: its parameters are 555.
  *
  *   PIPELINING           RFC 2920: nothing to do, replies leave when the input is drained
- *   SIZE n               RFC 1870, MAIL's SIZE=
- *   8BITMIME             RFC 6152, MAIL's BODY=
+ *   SIZE n               RFC 1870
+ *   8BITMIME             RFC 6152
  *   CHUNKING             RFC 3030, verb_bdat.c
- *   BINARYMIME           RFC 3030 3, MAIL's BODY=BINARYMIME
+ *   BINARYMIME           RFC 3030 3
  *   ENHANCEDSTATUSCODES  RFC 2034
+ *   SMTPUTF8             RFC 6531
+ *   DSN                  RFC 3461
+ *   LIMITS               RFC 9422
+ *   DELIVERBY            RFC 2852
+ *   MT-PRIORITY          RFC 6710
+ *   FUTURERELEASE        RFC 4865, to submitters only
+ *   PRDR                 draft-hall-prdr; LMTP has its own way to say the same
  *   HELP                 RFC 5321 4.1.1.8
  *
- * Parameters are taken only after EHLO (RFC 5321 4.1.1.11: none is valid before; but clients that
- * said HELO and send SIZE= exist and mean it, so only their meaning counts, not the greeting). */
+ * Parameters belong to EHLO (RFC 5321 4.1.1.11); but clients that said HELO and send SIZE= or BODY=
+ * exist and mean it, so of these two only the meaning counts, not the greeting. */
 #include "session/extension.h"
-#include "checks/size.h"
+#include "mail/date.h"
+#include "session/parameter.h"
 
 #include <inttypes.h>
 
-/* RFC 1870 3: at most 20 digits. What does not fit in 64 bits is too big in any case. */
-static struct verdict param_size(struct session *s, struct span value)
-{
-	uint64_t octets = 0;
+/* ---- to whom ---- */
 
-	int r = span_to_u64(value, UINT64_MAX, &octets);
-	if (r == -ERANGE)
-		octets = UINT64_MAX;
-	else if (r < 0)
-		return VERDICT(501, "5.5.4", "SIZE needs a number");
-	struct verdict v = check_size(octets, s->config->limits.message_size);
-	if (verdict_is_ok(v))
-		s->tx.declared_size = octets;
-	return v;
+static bool to_submitters(const struct session *s)
+{
+	bool submitter = s->origin.local || s->origin.role == LISTENER_SUBMISSION;
+	return submitter && s->config->queue.future_release > 0;
 }
 
-/* RFC 6152 2: 7BIT or 8BITMIME; RFC 3030 3: BINARYMIME. */
-static struct verdict param_body(struct session *s, struct span value)
+static bool to_smtp(const struct session *s)
 {
-	if (span_equal_nocase(value, SPAN_LIT("7BIT")))
-		s->tx.body = BODY_7BIT;
-	else if (span_equal_nocase(value, SPAN_LIT("8BITMIME")))
-		s->tx.body = BODY_8BITMIME;
-	else if (span_equal_nocase(value, SPAN_LIT("BINARYMIME")))
-		s->tx.body = BODY_BINARYMIME;
-	else
-		return VERDICT(501, "5.5.4", "BODY is 7BIT, 8BITMIME or BINARYMIME");
-	return VERDICT(250, "2.1.0", "Ok");
+	return s->origin.role != LISTENER_LMTP;
 }
+
+/* ---- values behind the keyword ---- */
 
 static void value_size(const struct session *s, struct buf *out)
 {
 	buf_printf(out, " %" PRIu64, s->config->limits.message_size);
 }
 
+/* RFC 9422 4: what is not limited is not named. */
+static void value_limits(const struct session *s, struct buf *out)
+{
+	const struct config *c = s->config;
+
+	buf_printf(out, " RCPTMAX=%" PRIu64, c->limits.recipients);
+	if (c->limits.transactions > 0)
+		buf_printf(out, " MAILMAX=%" PRIu64, c->limits.transactions);
+	if (c->limits.recipient_domains > 0)
+		buf_printf(out, " RCPTDOMAINMAX=%" PRIu64, c->limits.recipient_domains);
+}
+
+/* RFC 4865 3: the longest interval in seconds, and the same as a date. */
+static void value_future(const struct session *s, struct buf *out)
+{
+	uint64_t most = s->config->queue.future_release;
+	uint64_t whole = (loop_wall_usec() + most) / USEC_PER_SEC * USEC_PER_SEC;
+	struct buf date = BUF_INIT(64);
+
+	date_format_iso(whole, &date);
+	/* "2026-11-22T03:26:43.000Z": RFC 4865 3 has no fractions. */
+	buf_printf(out, " %" PRIu64 " %.*sZ", most / USEC_PER_SEC,
+		SPAN_FMT(span_head(buf_span(&date), 19)));
+	buf_done(&date);
+}
+
+/* ---- the tables ---- */
+
+enum extension_name {
+	EXT_PIPELINING,
+	EXT_SIZE,
+	EXT_8BITMIME,
+	EXT_CHUNKING,
+	EXT_BINARYMIME,
+	EXT_ENHANCED,
+	EXT_SMTPUTF8,
+	EXT_DSN,
+	EXT_LIMITS,
+	EXT_DELIVERBY,
+	EXT_PRIORITY,
+	EXT_FUTURE,
+	EXT_PRDR,
+	EXT_HELP,
+};
 struct extension {
 	const char *keyword;
 	void (*value)(const struct session *s, struct buf *out); /* behind the keyword, or NULL */
+	bool (*offered)(const struct session *s);		 /* NULL: to all */
 };
 static const struct extension extensions[] = {
-	{"PIPELINING", NULL},
-	{"SIZE", value_size},
-	{"8BITMIME", NULL},
-	{"CHUNKING", NULL},
-	{"BINARYMIME", NULL},
-	{"ENHANCEDSTATUSCODES", NULL},
-	{"HELP", NULL},
+	[EXT_PIPELINING] = {"PIPELINING", NULL, NULL},
+	[EXT_SIZE] = {"SIZE", value_size, NULL},
+	[EXT_8BITMIME] = {"8BITMIME", NULL, NULL},
+	[EXT_CHUNKING] = {"CHUNKING", NULL, NULL},
+	[EXT_BINARYMIME] = {"BINARYMIME", NULL, NULL},
+	[EXT_ENHANCED] = {"ENHANCEDSTATUSCODES", NULL, NULL},
+	[EXT_SMTPUTF8] = {"SMTPUTF8", NULL, NULL},
+	[EXT_DSN] = {"DSN", NULL, NULL},
+	[EXT_LIMITS] = {"LIMITS", value_limits, NULL},
+	[EXT_DELIVERBY] = {"DELIVERBY", NULL, NULL},
+	[EXT_PRIORITY] = {"MT-PRIORITY", NULL, NULL},
+	[EXT_FUTURE] = {"FUTURERELEASE", value_future, to_submitters},
+	[EXT_PRDR] = {"PRDR", NULL, to_smtp},
+	[EXT_HELP] = {"HELP", NULL, NULL},
 };
 
+enum parameter_form { WITH_VALUE, WITHOUT_VALUE };
 struct parameter {
 	enum verb verb;
 	const char *keyword;
+	enum extension_name extension;
+	enum parameter_form form;
 	struct verdict (*apply)(struct session *s, struct span value);
 };
 static const struct parameter parameters[] = {
-	{VERB_MAIL, "SIZE", param_size},
-	{VERB_MAIL, "BODY", param_body},
+	{VERB_MAIL, "SIZE", EXT_SIZE, WITH_VALUE, param_size},
+	{VERB_MAIL, "BODY", EXT_8BITMIME, WITH_VALUE, param_body},
+	{VERB_MAIL, "SMTPUTF8", EXT_SMTPUTF8, WITHOUT_VALUE, param_smtputf8},
+	{VERB_MAIL, "RET", EXT_DSN, WITH_VALUE, param_ret},
+	{VERB_MAIL, "ENVID", EXT_DSN, WITH_VALUE, param_envid},
+	{VERB_MAIL, "BY", EXT_DELIVERBY, WITH_VALUE, param_by},
+	{VERB_MAIL, "MT-PRIORITY", EXT_PRIORITY, WITH_VALUE, param_mt_priority},
+	{VERB_MAIL, "HOLDFOR", EXT_FUTURE, WITH_VALUE, param_holdfor},
+	{VERB_MAIL, "HOLDUNTIL", EXT_FUTURE, WITH_VALUE, param_holduntil},
+	{VERB_MAIL, "PRDR", EXT_PRDR, WITHOUT_VALUE, param_prdr},
+	{VERB_RCPT, "NOTIFY", EXT_DSN, WITH_VALUE, param_notify},
+	{VERB_RCPT, "ORCPT", EXT_DSN, WITH_VALUE, param_orcpt},
 };
+
+static bool is_offered(const struct session *s, enum extension_name e)
+{
+	if (!s->extended && e != EXT_SIZE && e != EXT_8BITMIME)
+		return false;
+	return !extensions[e].offered || extensions[e].offered(s);
+}
 
 void extension_lines(const struct session *s, struct buf *out)
 {
 	for (size_t i = 0; i < ARRAY_LEN(extensions); i++) {
+		if (!is_offered(s, (enum extension_name)i))
+			continue;
 		buf_char(out, '\n');
 		buf_str(out, extensions[i].keyword);
 		if (extensions[i].value)
@@ -87,12 +155,15 @@ void extension_lines(const struct session *s, struct buf *out)
 static struct verdict apply(struct session *s, enum verb verb, const struct esmtp_param *p)
 {
 	for (size_t i = 0; i < ARRAY_LEN(parameters); i++) {
-		if (parameters[i].verb != verb ||
-			!span_equal_nocase(p->keyword, span_str(parameters[i].keyword)))
+		const struct parameter *known = &parameters[i];
+		if (known->verb != verb || !is_offered(s, known->extension) ||
+			!span_equal_nocase(p->keyword, span_str(known->keyword)))
 			continue;
-		if (!p->value.ptr)
-			return VERDICT(501, "5.5.4", "The parameter needs a value");
-		return parameters[i].apply(s, p->value);
+		if (known->form == WITH_VALUE && !p->value.ptr)
+			return PARAM_BAD("The parameter needs a value");
+		if (known->form == WITHOUT_VALUE && p->value.ptr)
+			return PARAM_BAD("The parameter takes no value");
+		return known->apply(s, p->value);
 	}
 	return VERDICT(555, "5.5.4", "Parameter not recognised");
 }
@@ -104,5 +175,5 @@ struct verdict extension_params(struct session *s, const struct command *c)
 		if (!verdict_is_ok(v))
 			return v;
 	}
-	return VERDICT(250, "2.1.0", "Ok");
+	return PARAM_OK;
 }

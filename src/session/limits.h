@@ -19,6 +19,10 @@
 #define TRANSACTION_OCTETS (64u * 1024u)
 #define RECIPIENT_OCTETS   1024u
 
+/* RFC 3461 4.4 and 4.2: the longest ENVID and ORCPT, as they stand in the command. */
+#define ENVID_OCTETS_MAX 100u
+#define ORCPT_OCTETS_MAX 500u
+
 /* A recipient's answer from the directory; a client waits at least 5 minutes (RFC 5321 4.5.3.2.3).
  */
 #define LOOKUP_WAIT_USEC (30 * USEC_PER_SEC)

@@ -35,9 +35,15 @@ static int prepend_received(struct session *s, struct incoming *in, struct span 
 /* 8-bit octets may come undeclared (BODY=7BIT): what is there counts, not what was said. */
 static uint64_t body_of(const struct transaction *t, const struct arrival *a)
 {
-	bool high = a->dot.has_8bit || a->chunk.has_8bit;
+	bool high = a->header_has_8bit || a->body_has_8bit;
 
 	return MAX((uint64_t)t->body, (uint64_t)(high ? BODY_8BITMIME : BODY_7BIT));
+}
+
+static uint64_t flags_of(const struct transaction *t, const struct arrival *a)
+{
+	return t->flags | (a->header_has_8bit ? MESSAGE_UTF8_HEADER : 0) |
+	       (a->body_has_8bit ? MESSAGE_8BIT_BODY : 0);
 }
 
 static SUSPENDS int commit(struct session *s, struct arrival *a)
@@ -53,6 +59,13 @@ static SUSPENDS int commit(struct session *s, struct arrival *a)
 		.body = body_of(t, a),
 		.uid = s->origin.uid,
 		.relay = t->relayed,
+		.flags = flags_of(t, a),
+		.ret = t->ret,
+		.priority = t->priority,
+		.hold_until_wall_usec = t->hold_until_wall_usec,
+		.deliver_by_wall_usec = t->deliver_by_wall_usec,
+		.deliver_by_mode = t->deliver_by_mode,
+		.envid = t->envid,
 		.reverse_path = t->reverse_path,
 		.client = buf_span(&client),
 		.helo = buf_span(&s->helo),

@@ -17,6 +17,26 @@ int reply_send(struct session *s, struct verdict v)
 	return stream_write(s->io, buf_span(&s->reply));
 }
 
+/* LMTP: as many replies as RCPTs were answered 250, in their order (RFC 2033 4.2). PRDR: 353, one
+ * for each recipient, then one for the message (draft-hall-prdr 2); where all are refused alike,
+ * one reply is enough. A 421 ends the session and is said once. */
+struct verdict reply_to_message(struct session *s, struct verdict v)
+{
+	bool lmtp = s->origin.role == LISTENER_LMTP;
+	bool prdr = s->tx.prdr && verdict_is_ok(v);
+	struct verdict each = lmtp ? v : VERDICT(250, "2.1.5", "Recipient ok");
+	uint32_t n = lmtp ? s->tx.n_taken - 1 : s->tx.n_taken;
+	int r = 0;
+
+	if ((!lmtp && !prdr) || s->tx.n_taken == 0 || v.code == 0 || v.code == 421)
+		return v;
+	if (prdr)
+		r = reply_send(s, VERDICT(353, "", "Each recipient, then the message"));
+	for (uint32_t i = 0; i < n && r >= 0; i++)
+		r = reply_send(s, each);
+	return v; /* an error shows at the next write */
+}
+
 struct verdict reply_text(
 	struct session *s, uint16_t code, const char *enhanced, const char *fmt, ...)
 {

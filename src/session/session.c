@@ -61,7 +61,13 @@ void session_end(struct session *s, const char *reason)
 
 struct span session_protocol(const struct session *s)
 {
-	return s->extended ? SPAN_LIT("ESMTP") : SPAN_LIT("SMTP");
+	/* RFC 3848, and RFC 6531 4.3 for a message that asked for SMTPUTF8. */
+	static const char *const words[2][2] = {{"ESMTP", "UTF8SMTP"}, {"LMTP", "UTF8LMTP"}};
+
+	if (!s->extended)
+		return SPAN_LIT("SMTP");
+	return span_str(
+		words[s->origin.role == LISTENER_LMTP][(s->tx.flags & MESSAGE_SMTPUTF8) != 0]);
 }
 
 /* ---- one command ---- */
@@ -73,7 +79,7 @@ static SUSPENDS struct verdict handle(struct session *s, struct span line, bool 
 	/* 2.3.8: only CRLF ends a line. */
 	if (!crlf && !s->bare_tolerated)
 		return VERDICT(500, "5.5.2", "A command ends with CRLF");
-	struct verdict v = command_parse(line, false, &c);
+	struct verdict v = command_parse(line, s->extended, &c);
 	if (c.verb == VERB_HTTP) {
 		session_end(s, "http");
 		return VERDICT(421, "4.7.0", "This is a mail server, closing");

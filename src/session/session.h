@@ -6,6 +6,7 @@
 /* Where a connection comes from. */
 struct session_origin {
 	struct address client;
+	enum listener_role role;
 	struct span listener; /* its name; lives as long as the settings it was taken from */
 	bool local;	      /* the submission socket of this machine: may relay */
 	uint64_t uid;	      /* of the peer of that socket */

@@ -30,7 +30,8 @@ struct session {
 	struct buf text;	 /* a reply's text, where it is not static */
 
 	unsigned commands, bad, refused_rcpts, slowed;
-	uint64_t accepted; /* messages */
+	uint64_t accepted;     /* messages */
+	uint64_t transactions; /* MAILs answered 250 */
 };
 /* The client's address without port, or "local". */
 void session_client_text(const struct session *s, struct buf *out);

@@ -6,6 +6,7 @@
  * what nobody wants). */
 #include "session/transaction.h"
 #include "base/map.h"
+#include "mail/idna.h"
 #include "session/limits.h"
 
 #define RCPTS_FIRST 4u
@@ -34,35 +35,71 @@ void transaction_reset(struct transaction *t)
 	*t = (struct transaction){.arena = arena, .max_rcpts = max_rcpts};
 }
 
-struct span transaction_canonical(struct transaction *t, const struct path *p, struct span domain)
+struct span address_domain(struct span canonical)
 {
-	struct buf b = BUF_INIT(PATH_MAX_SMTP * 2);
+	size_t i = canonical.len;
+	while (i > 0 && canonical.ptr[i - 1] != '@')
+		i--;
+	return span_from(canonical, i);
+}
+
+int transaction_canonical(
+	struct transaction *t, const struct path *p, struct span domain, struct span *ret_canonical)
+{
+	struct buf b = BUF_INIT(PATH_MAX_SMTP * 2), ascii = BUF_INIT(DOMAIN_MAX + 1);
 	struct path copy = *p;
-	struct span r = SPAN_NULL;
+	int r = 0;
 
 	if (domain.ptr) {
 		copy.domain = domain;
 		copy.domain_kind = DOMAIN_NAME;
+	} else if (!text_is_ascii(p->domain)) {
+		r = idna_to_ascii(p->domain, &ascii);
+		copy.domain = buf_span(&ascii);
 	}
-	path_canonical(&copy, &b);
-	if (b.error == 0)
-		r = arena_span(t->arena, buf_span(&b));
+	if (r == 0) {
+		path_canonical(&copy, &b);
+		r = b.error;
+	}
+	struct span kept = r == 0 ? arena_span(t->arena, buf_span(&b)) : SPAN_NULL;
 	buf_done(&b);
-	return r;
+	buf_done(&ascii);
+	if (r == -EMSGSIZE) /* an A-label is longer than its U-label */
+		return -EINVAL;
+	if (r < 0)
+		return r;
+	if (!kept.ptr)
+		return -ENOMEM;
+	*ret_canonical = kept;
+	return 0;
+}
+
+int transaction_prepare(struct transaction *t)
+{
+	if (!t->arena)
+		t->arena = arena_new(TRANSACTION_OCTETS + (size_t)t->max_rcpts * RECIPIENT_OCTETS);
+	return t->arena ? 0 : -ENOMEM;
 }
 
 int transaction_begin(struct transaction *t, const struct path *reverse_path, uint64_t now_usec)
 {
-	if (!t->arena)
-		t->arena = arena_new(TRANSACTION_OCTETS + (size_t)t->max_rcpts * RECIPIENT_OCTETS);
-	if (!t->arena)
-		return -ENOMEM;
-	t->reverse_path = transaction_canonical(t, reverse_path, SPAN_NULL);
-	if (!t->reverse_path.ptr)
-		return -ENOMEM;
+	int r = transaction_prepare(t);
+	if (r == 0)
+		r = transaction_canonical(t, reverse_path, SPAN_NULL, &t->reverse_path);
+	if (r < 0)
+		return r;
 	t->began_usec = now_usec;
 	t->open = true;
 	return 0;
+}
+
+bool transaction_has_domain(const struct transaction *t, struct span domain)
+{
+	/* Most lists are sorted, or of one domain: the newest first. */
+	for (uint32_t i = t->n_rcpts; i > 0; i--)
+		if (span_equal(address_domain(t->rcpts[i - 1].address), domain))
+			return true;
+	return false;
 }
 
 bool transaction_has(const struct transaction *t, struct span canonical)
@@ -108,7 +145,11 @@ static int remember(struct transaction *t, struct span canonical)
 
 int transaction_add(struct transaction *t, struct span canonical, struct span original)
 {
-	struct message_rcpt rcpt = {.address = canonical};
+	struct message_rcpt rcpt = {
+		.address = canonical,
+		.notify = t->next.notify,
+		.orcpt = t->next.orcpt,
+	};
 
 	if (t->n_rcpts == t->cap_rcpts && grow(t) < 0)
 		return -ENOMEM;

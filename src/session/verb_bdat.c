@@ -84,6 +84,8 @@ static SUSPENDS struct verdict receive(struct session *s, uint64_t octets, bool 
 		v = promise_message(s, a);
 	else
 		v = reply_text(s, 250, "2.0.0", "%" PRIu64 " octets received", octets);
+	if (r >= 0 && last)
+		v = reply_to_message(s, v);
 	if (r < 0 || last)
 		session_reset(s);
 	return v;

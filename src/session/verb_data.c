@@ -43,7 +43,8 @@ struct verdict verb_data(struct session *s, const struct command *c)
 	r = reply_send(s, VERDICT(354, "", "End data with <CR><LF>.<CR><LF>"));
 	if (r >= 0)
 		r = arrival_receive(&arrival, s);
-	v = r >= 0 ? promise_message(s, &arrival) : promise_broken_off(s, &arrival, r);
+	v = r >= 0 ? reply_to_message(s, promise_message(s, &arrival))
+		   : promise_broken_off(s, &arrival, r);
 	arrival_done(&arrival);
 	session_reset(s);
 	return v;

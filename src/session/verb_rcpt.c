@@ -7,6 +7,7 @@
  * accepted and send the rest in another transaction (4.5.3.1.10). */
 #include "base/stats.h"
 #include "checks/relay.h"
+#include "mail/idna.h"
 #include "session/events.h"
 #include "session/extension.h"
 #include "session/verb.h"
@@ -60,15 +61,6 @@ static struct span substitute_domain(const struct session *s, const struct path 
 	return SPAN_NULL;
 }
 
-/* Behind the last "@" of a canonical address (a quoted local part may hold others). */
-static struct span domain_of(struct span canonical)
-{
-	size_t i = canonical.len;
-	while (i > 0 && canonical.ptr[i - 1] != '@')
-		i--;
-	return span_from(canonical, i);
-}
-
 static SUSPENDS struct verdict ask_directory(struct session *s, struct span canonical)
 {
 	enum lookup_status status;
@@ -92,31 +84,56 @@ static SUSPENDS struct verdict ask_directory(struct session *s, struct span cano
 	return VERDICT(451, "4.3.0", "The recipient cannot be verified now, try again later");
 }
 
+/* RFC 9422 4.3 RCPTDOMAINMAX: as 4.5.3.1.10, the rest in another transaction. */
+static struct verdict count_domain(struct session *s, struct span domain)
+{
+	struct transaction *t = &s->tx;
+	uint64_t most = s->config->limits.recipient_domains;
+
+	if (most == 0 || transaction_has_domain(t, domain))
+		return VERDICT(250, "2.1.5", "Ok");
+	if (t->n_domains >= most)
+		return VERDICT(452, "4.5.3", "Recipients in too many domains");
+	t->n_domains++;
+	return VERDICT(250, "2.1.5", "Ok");
+}
+
+static SUSPENDS struct verdict judge(struct session *s, struct span canonical, bool trusted)
+{
+	struct span domain = address_domain(canonical);
+
+	if (config_domain(s->config, domain))
+		return ask_directory(s, canonical);
+	return check_relay(&(struct relay_ask){
+		.config = s->config,
+		.trusted = trusted,
+		.domain = domain,
+	});
+}
+
 static SUSPENDS struct verdict add(struct session *s, const struct path *p)
 {
 	struct transaction *t = &s->tx;
 	bool bare_postmaster = p->domain_kind == DOMAIN_NONE;
-	struct span canonical = transaction_canonical(t, p, substitute_domain(s, p));
-	struct verdict v;
+	struct span canonical;
 
-	if (!canonical.ptr)
+	int r = transaction_canonical(t, p, substitute_domain(s, p), &canonical);
+	if (r == -EINVAL)
+		return VERDICT(553, "5.1.3", "The domain is no valid name");
+	if (r < 0)
 		return VERDICT(452, "4.5.3", "Too many recipients");
 	if (transaction_has(t, canonical))
 		return VERDICT(250, "2.1.5", "Recipient ok, named before");
-	bool local = config_domain(s->config, domain_of(canonical)) != NULL;
-	if (local)
-		v = ask_directory(s, canonical);
-	else
-		v = check_relay(&(struct relay_ask){
-			.config = s->config,
-			.trusted = s->trusted || bare_postmaster,
-			.domain = domain_of(canonical),
-		});
+	struct verdict v = judge(s, canonical, s->trusted || bare_postmaster);
+	if (verdict_is_ok(v)) {
+		struct verdict counted = count_domain(s, address_domain(canonical));
+		v = verdict_is_ok(counted) ? v : counted;
+	}
 	if (!verdict_is_ok(v))
 		return v;
 	if (transaction_add(t, canonical, p->text) < 0)
 		return VERDICT(452, "4.5.3", "Too many recipients");
-	t->relayed |= !local;
+	t->relayed |= config_domain(s->config, address_domain(canonical)) == NULL;
 	return v;
 }
 
@@ -125,15 +142,21 @@ struct verdict verb_rcpt(struct session *s, const struct command *c)
 	struct verdict v = check_state(s);
 	if (v.code == 503)
 		return v;
+	s->tx.next = (struct message_rcpt){0};
 	if (verdict_is_ok(v))
 		v = extension_params(s, c);
+	/* RFC 6531 3.3 */
+	if (verdict_is_ok(v) && !(s->tx.flags & MESSAGE_SMTPUTF8) && !text_is_ascii(c->argument))
+		v = VERDICT(553, "5.6.7", "A non-ASCII address needs SMTPUTF8 at MAIL");
 	if (verdict_is_ok(v))
 		v = add(s, &c->path);
-	if (!verdict_is_ok(v)) {
-		s->tx.refused++;
-		if (verdict_is_permanent(v))
-			s->refused_rcpts++;
-		event_rcpt_refused(s, c->path.text, v);
+	if (verdict_is_ok(v)) {
+		s->tx.n_taken++;
+		return v;
 	}
+	s->tx.refused++;
+	if (verdict_is_permanent(v))
+		s->refused_rcpts++;
+	event_rcpt_refused(s, c->path.text, v);
 	return v;
 }

@@ -107,19 +107,19 @@ class Rule:
 
     def __init__(self, path, title):
         self.path, self.title = path, title
-        self.config, self.source = "default", None
+        self.config, self.source, self.host = "default", None, None
         self.steps = []
 
     def add(self, number, line):
         kind, _, rest = line.partition(" ")
         if kind == "@":
             key, _, value = rest.strip().partition(" ")
-            setattr(self, {"config": "config", "from": "source"}[key], value.strip())
+            setattr(self, {"config": "config", "from": "source", "host": "host"}[key], value.strip())
         else:
             self.steps.append((number, kind, rest))
 
     def play(self, server):
-        with Client(server, self.source) as client:
+        with Client(server, self.source, host=self.host) as client:
             player = Player(client, server)
             for number, kind, rest in self.steps:
                 try:
@@ -177,6 +177,9 @@ class Player:
             whole = "\n".join(lines)
             assert got == int(code), f"want {code}, got {lines}"
             for part in parts:
+                if part.startswith("!"):
+                    assert part[1:].strip() not in whole, f"want no {part[1:]!r} in {lines}"
+                    continue
                 assert part in whole, f"want {part!r} in {lines}"
         elif kind == "EHLO:":
             self.client.hello(rest.strip() or "EHLO")

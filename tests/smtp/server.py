@@ -55,6 +55,8 @@ CONFIGS = {
     "bare": {"limits": 'bare_newlines = {"127.0.0.3/32"}'},
     "novia": {},
     "routed": {"more": 'route ".partner.example" { via = "smtp://127.0.0.1:9" }'},
+    "idn": {"more": 'domain "xn--bcher-kva.example" { users = "any"  deliver = "maildir:mail/{domain}/{local}" }'},
+    "limited": {"limits": "transactions = 2  recipient_domains = 2", "more": 'queue { future_release = 0 }'},
     "few": {"limits": "connections = 4", "more": "processes { receivers = 1 }"},
 }
 

@@ -98,9 +98,45 @@ static void date_format__any_value_is_safe(void **state)
 	buf_done(&out);
 }
 
+static void date_parse_iso__table(void **state)
+{
+	static const struct {
+		const char *in;
+		uint64_t seconds; /* UINT64_MAX: refused */
+	} rows[] = {
+		{"1970-01-01T00:00:00Z", 0},
+		{"2026-11-22T03:26:43Z", 1795318003},
+		{"2026-11-22t03:26:43.25z", 1795318003},
+		{"2024-02-29T23:59:60Z", 1709251200},
+		{"2026-11-22T03:26:43+00:00", 1795318003},
+		{"2026-11-22T03:26:43", UINT64_MAX},
+		{"2026-11-22T03:26:43+01:00", UINT64_MAX},
+		{"2026-11-22 03:26:43Z", UINT64_MAX},
+		{"2026-11-22T03:26:43.Z", UINT64_MAX},
+		{"2025-02-29T00:00:00Z", UINT64_MAX},
+		{"2026-13-01T00:00:00Z", UINT64_MAX},
+		{"2026-00-01T00:00:00Z", UINT64_MAX},
+		{"2026-01-01T24:00:00Z", UINT64_MAX},
+		{"1969-12-31T23:59:59Z", UINT64_MAX},
+		{"2026-11-2T03:26:43Z", UINT64_MAX},
+		{"", UINT64_MAX},
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		uint64_t usec = 0;
+		bool refused = rows[i].seconds == UINT64_MAX;
+		int r = date_parse_iso(span_str(rows[i].in), &usec);
+		check_number(rows[i].in, "result", r, refused ? -EINVAL : 0);
+		if (!refused)
+			check_number(rows[i].in, "seconds", (long long)(usec / USEC_PER_SEC),
+				(long long)rows[i].seconds);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(date_parse_iso__table),
 		cmocka_unit_test(date_parse__table),
 		cmocka_unit_test(date_format__as_the_library_does),
 		cmocka_unit_test(date_format__any_value_is_safe),
