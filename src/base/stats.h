@@ -33,6 +33,9 @@
 	X(possible_duplicates_total, counter, "Deliveries named possible-duplicate")               \
 	X(outbound_connections_total, counter, "Connections made to next hops")                    \
 	X(outbound_reused_total, counter, "Transactions on a kept connection")                     \
+	X(auth_ok_total, counter, "Logins")                                                        \
+	X(auth_failed_total, counter, "Logins refused")                                            \
+	X(auth_locked_total, counter, "Login attempts of locked-out addresses")                    \
 	X(lookups_total, counter, "Directory questions answered")                                  \
 	X(dns_questions_total, counter, "DNS questions of other processes")                        \
 	X(dns_secure_total, counter, "DNS answers validated by DNSSEC")                            \

@@ -50,6 +50,7 @@ struct config_domain {
 	enum users_kind users;
 	char *users_path;
 	char *aliases_path; /* NULL: none */
+	char *senders_path; /* which addresses its users may send as beside their own; NULL: none */
 	struct target deliver;
 	char *catch_all;  /* address or local part, or NULL (key catch_all) */
 	char *subaddress; /* the delimiter octets, default "+"; "" switches it off (key subaddress)
@@ -142,6 +143,13 @@ struct config {
 		uint64_t segment_size; /* 64M; halves down to 1M on small disks */
 		uint64_t reserve; /* free octets under which new mail gets 452: 0 = automatic */
 	} spool;
+	struct {
+		uint32_t mechanisms; /* set of enum mechanism; 0: what the users' sources can do */
+		bool hide_client;    /* no client address in Received of what users hand in */
+		uint64_t message_size, recipients; /* of a message; 0: as limits {} say */
+		uint64_t messages_per_hour;	   /* of a user: 1000; 0 off */
+		uint64_t recipients_per_hour;	   /* of a user: 5000; 0 off */
+	} auth;
 	struct {
 		char *format; /* "auto", "readable", "json" */
 		char *level;  /* "info" */

@@ -158,6 +158,7 @@ static void walk_domain(struct codec *k, struct config_domain *d)
 	WALK_ENUM(k, d->users, USERS_ANY);
 	walk_string(k, &d->users_path);
 	walk_string(k, &d->aliases_path);
+	walk_string(k, &d->senders_path);
 	walk_target(k, &d->deliver);
 	walk_string(k, &d->catch_all);
 	walk_string(k, &d->subaddress);
@@ -227,7 +228,8 @@ static void walk_limits(struct codec *k, struct config *c)
 		&c->limits.command_timeout, &c->limits.data_timeout, &c->limits.data_rate,
 		&c->queue.warn, &c->queue.expire, &c->queue.bounce_expire, &c->queue.concurrency,
 		&c->queue.connect_timeout, &c->queue.command_timeout, &c->queue.data_timeout,
-		&c->spool.segment_size, &c->spool.reserve, &c->grace};
+		&c->auth.message_size, &c->auth.recipients, &c->auth.messages_per_hour,
+		&c->auth.recipients_per_hour, &c->spool.segment_size, &c->spool.reserve, &c->grace};
 
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
 		walk_u64(k, numbers[i]);
@@ -275,6 +277,8 @@ static void walk_config(struct codec *k, struct config *c)
 	for (size_t i = 0; i < ARRAY_LEN(strings) && !failed(k); i++)
 		walk_string(k, strings[i]);
 	walk_bool(k, &c->evaluation);
+	walk_unsigned(k, &c->auth.mechanisms);
+	walk_bool(k, &c->auth.hide_client);
 	walk_unsigned(k, &c->receivers);
 	walk_unsigned(k, &c->deliverers);
 	walk_blocks(k, c);

@@ -16,6 +16,7 @@ void tree_domain_done(struct config_domain *d)
 	free(d->name);
 	free(d->users_path);
 	free(d->aliases_path);
+	free(d->senders_path);
 	target_done(&d->deliver);
 	free(d->catch_all);
 	free(d->subaddress);

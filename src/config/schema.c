@@ -36,6 +36,7 @@ static const struct key keys_listener[] = {
 static const struct key keys_domain[] = {
 	{.name = "users", .read = value_users, .offset = 0},
 	{.name = "aliases", .read = value_aliases, IN_DOMAIN(aliases_path)},
+	{.name = "senders", .read = value_aliases, IN_DOMAIN(senders_path)},
 	{.name = "deliver", .read = value_target, IN_DOMAIN(deliver)},
 	{.name = "catch_all", .read = value_catch_all, IN_DOMAIN(catch_all)},
 	{.name = "subaddress", .read = value_subaddress, IN_DOMAIN(subaddress)},
@@ -155,7 +156,18 @@ static const struct key keys_dns[] = {
 		RANGE(UINT64_C(1) << 20, UINT64_C(1) << 34)},
 };
 static const struct key keys_auth[] = {
-	{.name = "mechanisms", .read = value_accept, .list = true},
+	{.name = "mechanisms", .read = value_mechanisms, .list = true, IN(auth.mechanisms)},
+	{.name = "hide_client", .read = value_bool, IN(auth.hide_client)},
+	{.name = "message_size", .read = value_octets, IN(auth.message_size), RANGE(0, OCTETS_MAX)},
+	{.name = "recipients", .read = value_number, IN(auth.recipients), RANGE(0, 1000000)},
+	{.name = "messages_per_hour",
+		.read = value_number,
+		IN(auth.messages_per_hour),
+		RANGE(0, 1000000000)},
+	{.name = "recipients_per_hour",
+		.read = value_number,
+		IN(auth.recipients_per_hour),
+		RANGE(0, 1000000000)},
 };
 
 #define KEYS(table) .keys = (table), .n_keys = ARRAY_LEN(table)
@@ -177,7 +189,7 @@ const struct block schema_blocks[] = {
 		KEYS(keys_tls),
 		.inactive = "connections stay in clear text"},
 	{.name = "dns", .record = RECORD_CONFIG, KEYS(keys_dns)},
-	{.name = "auth", .record = RECORD_CONFIG, KEYS(keys_auth), .inactive = "nobody can log in"},
+	{.name = "auth", .record = RECORD_CONFIG, KEYS(keys_auth)},
 };
 const size_t schema_n_blocks = ARRAY_LEN(schema_blocks);
 

@@ -22,6 +22,8 @@ static void set_limits(struct config *c)
 	c->limits.command_timeout = 300 * USEC_PER_SEC;
 	c->limits.data_timeout = 180 * USEC_PER_SEC;
 	c->limits.data_rate = 64;
+	c->auth.messages_per_hour = 1000;
+	c->auth.recipients_per_hour = 5000;
 	c->spool.segment_size = UINT64_C(64) << 20;
 	c->dns.timeout = 10 * USEC_PER_SEC;
 	c->dns.cache = UINT64_C(32) << 20;

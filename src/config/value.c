@@ -221,10 +221,9 @@ int value_role(
 	if (i < 0)
 		return 0;
 	*(enum listener_role *)field = roles[i];
-	if (i == 0)
+	if (roles[i] != LISTENER_LMTP)
 		return 0;
-	return value_note_inactive(r, v->at, i == 1 ? "role = submission" : "role = lmtp",
-		"the listener's ports stay closed");
+	return value_note_inactive(r, v->at, "role = lmtp", "the listener's ports stay closed");
 }
 
 int value_listener_tls(

@@ -4,6 +4,8 @@
 
 #include "base/log.h"
 #include "base/stats.h"
+#include "directory/auth.h"
+#include "directory/logins.h"
 #include "directory/tables.h"
 #include <stdlib.h>
 #include <string.h>
@@ -17,11 +19,14 @@ struct directory {
 	struct arena *arena;
 	struct buf answer;
 	bool loaded;
+	struct auth *auth;
+	struct logins *logins;
 };
 struct asker {
 	struct list node;
 	struct directory *d;
 	struct channel *channel;
+	struct auth_peer *auth; /* NULL: no receiver */
 };
 
 static int answer_lookup(struct directory *d, struct span payload)
@@ -76,6 +81,8 @@ static int on_frame(void *arg, struct frame *f)
 	struct directory *d = asker->d;
 	int type;
 
+	if (f->type == FRAME_AUTH)
+		return asker->auth ? auth_on_step(asker->auth, f->payload) : -EPROTO;
 	arena_reset(d->arena);
 	buf_reset(&d->answer);
 	switch (f->type) {
@@ -109,6 +116,7 @@ static void on_close(void *arg, int error)
 		log_text(LOG_LEVEL_WARN, "peer-lost", "a channel to the directory broke: %s",
 			strerror(-error));
 	list_remove(&a->node);
+	auth_peer_free(a->auth);
 	channel_free(a->channel);
 	free(a);
 }
@@ -121,7 +129,7 @@ static struct directory *state_of(struct role_process *p)
 	if (d)
 		return d;
 	d = calloc(1, sizeof(*d));
-	if (!d || !(d->arena = arena_new(ARENA_MAX)))
+	if (!d || !(d->arena = arena_new(ARENA_MAX)) || auth_new(&d->auth) < 0)
 		abort(); /* at start, without memory: the supervisor tries again */
 	d->process = p;
 	d->answer = BUF_INIT(CHANNEL_FRAME_MAX);
@@ -141,13 +149,28 @@ static void directory_peer(struct role_process *p, enum role peer, unsigned inde
 	}
 	a->d = state_of(p);
 	int r = channel_new(fd, &ops, a, &a->channel);
+	if (r == 0 && peer == ROLE_RECEIVER)
+		r = auth_peer_new(a->d->auth, a->channel, &a->auth);
 	if (r < 0) {
 		log_text(LOG_LEVEL_ERROR, "peer-lost", "%s[%u]: %s", role_name(peer), index,
 			strerror(-r));
+		channel_free(a->channel);
 		free(a);
 		return;
 	}
 	list_push_back(&a->d->askers, &a->node);
+}
+
+/* Who can log in, by the tables as they are now. */
+static void renew_logins(struct directory *d)
+{
+	struct logins *next = NULL;
+
+	if (d->loaded && logins_new(&d->tables.route, &next) < 0)
+		log_text(LOG_LEVEL_ERROR, "table-error", "out of memory: nobody can log in now");
+	auth_set_logins(d->auth, next);
+	logins_free(d->logins);
+	d->logins = next;
 }
 
 static int directory_start(struct role_process *p)
@@ -156,6 +179,7 @@ static int directory_start(struct role_process *p)
 	int r = tables_load(p, NULL, &d->tables);
 
 	d->loaded = r == 0;
+	renew_logins(d);
 	return r;
 }
 
@@ -170,13 +194,17 @@ static void directory_reload(struct role_process *p, const struct config *old)
 		/* The old tables point into the old configuration, which goes now. */
 		log_text(LOG_LEVEL_ERROR, "table-error",
 			"out of memory: answers are temporary failures now");
+		auth_set_logins(d->auth, NULL);
 		tables_done(&d->tables);
 		d->loaded = false;
+		renew_logins(d);
 		return;
 	}
+	auth_set_logins(d->auth, NULL); /* what is being asked borrows nothing across turns */
 	tables_done(&d->tables);
 	d->tables = next;
 	d->loaded = true;
+	renew_logins(d);
 }
 
 static void directory_drain(struct role_process *p, uint64_t grace_usec)
@@ -191,4 +219,5 @@ const struct role_ops directory_role = {
 	.peer = directory_peer,
 	.reload = directory_reload,
 	.drain = directory_drain,
+	.offload_threads = 2, /* HASHES_RUNNING */
 };

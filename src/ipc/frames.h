@@ -51,6 +51,13 @@ enum frame_type {
 	FRAME_ROUTE, /* -> directory: next hop of one address now */
 	FRAME_ROUTE_ANSWER,
 
+	/* receiver <-> directory (ipc/auth.h) */
+	FRAME_AUTH = 72, /* -> directory: a step of an exchange */
+	FRAME_AUTH_ANSWER,
+	FRAME_AUTH_OFFER, /* -> receiver: which mechanisms the users' sources can do */
+	FRAME_SUBMIT,	  /* -> directory: what a user hands in */
+	FRAME_SUBMIT_ANSWER,
+
 	/* dispatcher, deliverer, receiver, control <-> resolver (ipc/resolve.h) */
 	FRAME_RESOLVE = 80, /* -> resolver */
 	FRAME_RESOLVE_ANSWER,

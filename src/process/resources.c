@@ -256,7 +256,7 @@ int resources_add_shared(struct resources *r, const char *name, uint64_t octets)
 
 bool resources_listener_is_active(const struct config_listener *l)
 {
-	return l->role == LISTENER_MX && l->tls != TLS_IMPLICIT;
+	return l->role != LISTENER_LMTP && l->tls != TLS_IMPLICIT;
 }
 
 static int bind_listener(const struct config_address *ca, struct buf *errors)

@@ -31,6 +31,9 @@ static void parse_field(struct span field, struct credentials *c)
 		c->has_scram[h] = true;
 	} else if (parse_app(field, &app) && c->n_apps < APP_PASSWORDS_MAX) {
 		c->apps[c->n_apps++] = app;
+	} else if (span_starts_nocase(field, SPAN_LIT("{CERT}")) &&
+		   c->n_certificates < CERTIFICATES_MAX) {
+		c->certificates[c->n_certificates++] = span_from(field, 6);
 	} else if (field.len) {
 		c->odd = true;
 	}
@@ -49,7 +52,7 @@ void credentials_parse(struct span rest, struct credentials *ret)
 
 bool credentials_can_log_in(const struct credentials *c)
 {
-	return c->hash.len > 0 || c->n_apps > 0;
+	return c->hash.len > 0 || c->n_apps > 0 || c->n_certificates > 0;
 }
 
 const struct app_password *credentials_app(const struct credentials *c, struct span password)

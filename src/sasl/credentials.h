@@ -1,9 +1,11 @@
 /* What stands behind a user's name in a users source: HASH[:SCRAM keys...][:app passwords...]
- * (secret.h has the text forms). An empty hash receives mail and cannot log in. */
+ * [:client certificates...] (secret.h has the text forms of the former). An empty hash receives
+ * mail and cannot log in by a password. */
 #pragma once
 #include "sasl/secret.h"
 
 #define APP_PASSWORDS_MAX 32u
+#define CERTIFICATES_MAX  16u
 
 struct app_password {
 	struct span label, fingerprint;
@@ -16,6 +18,9 @@ struct credentials {
 	struct scram_keys scram[SCRAM_HASHES];
 	struct app_password apps[APP_PASSWORDS_MAX];
 	size_t n_apps;
+	/* {CERT}BASE64: SHA-256 of a certificate (32 octets), or its subject as RFC 2253 text. */
+	struct span certificates[CERTIFICATES_MAX];
+	size_t n_certificates;
 	bool odd; /* a field was not understood, and is ignored */
 };
 /* Borrows from rest. */

@@ -13,6 +13,7 @@
  *   DELIVERBY            RFC 2852
  *   MT-PRIORITY          RFC 6710
  *   FUTURERELEASE        RFC 4865, to submitters only
+ *   AUTH m m             RFC 4954 (verb_auth.c, login.c), on submission listeners, behind TLS
  *   PRDR                 draft-hall-prdr; LMTP has its own way to say the same
  *   HELP                 RFC 5321 4.1.1.8
  *
@@ -20,6 +21,7 @@
  * exist and mean it, so of these two only the meaning counts, not the greeting. */
 #include "session/extension.h"
 #include "mail/date.h"
+#include "session/login.h"
 #include "session/parameter.h"
 
 #include <inttypes.h>
@@ -85,6 +87,7 @@ enum extension_name {
 	EXT_DELIVERBY,
 	EXT_PRIORITY,
 	EXT_FUTURE,
+	EXT_AUTH,
 	EXT_PRDR,
 	EXT_HELP,
 };
@@ -106,6 +109,7 @@ static const struct extension extensions[] = {
 	[EXT_DELIVERBY] = {"DELIVERBY", NULL, NULL},
 	[EXT_PRIORITY] = {"MT-PRIORITY", NULL, NULL},
 	[EXT_FUTURE] = {"FUTURERELEASE", value_future, to_submitters},
+	[EXT_AUTH] = {"AUTH", login_line, login_is_offered},
 	[EXT_PRDR] = {"PRDR", NULL, to_smtp},
 	[EXT_HELP] = {"HELP", NULL, NULL},
 };
@@ -129,6 +133,7 @@ static const struct parameter parameters[] = {
 	{VERB_MAIL, "HOLDFOR", EXT_FUTURE, WITH_VALUE, param_holdfor},
 	{VERB_MAIL, "HOLDUNTIL", EXT_FUTURE, WITH_VALUE, param_holduntil},
 	{VERB_MAIL, "PRDR", EXT_PRDR, WITHOUT_VALUE, param_prdr},
+	{VERB_MAIL, "AUTH", EXT_AUTH, WITH_VALUE, login_param},
 	{VERB_RCPT, "NOTIFY", EXT_DSN, WITH_VALUE, param_notify},
 	{VERB_RCPT, "ORCPT", EXT_DSN, WITH_VALUE, param_orcpt},
 };

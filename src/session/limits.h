@@ -28,6 +28,12 @@
 #define LOOKUP_WAIT_USEC (30 * USEC_PER_SEC)
 /* The same question is put to a restarted directory once more, not for ever. */
 #define LOOKUP_SENDS_MAX 2u
+/* A line of AUTH, and of its exchange (RFC 4954 4: 12288 octets with CRLF). */
+#define AUTH_LINE_MAX 12286u
+/* An answer of the directory's to AUTH: hashing takes a while, slowing guesses a while longer. */
+#define AUTH_WAIT_USEC (20 * USEC_PER_SEC)
+/* So many refusals end a session. */
+#define AUTH_FAILURES_MAX 10u
 /* MAIL waits so long for a dispatcher or a segment that is just coming (4.5.3.2.2: 5 minutes). */
 #define INTAKE_WAIT_USEC (20 * USEC_PER_SEC)
 /* In the data phase a segment is waited for longer: much has been sent already (4.5.3.2.5: 3

@@ -22,6 +22,7 @@
 static struct verdict (*const verbs[VERB_COUNT])(struct session *, const struct command *) = {
 	[VERB_EHLO] = verb_ehlo,
 	[VERB_HELO] = verb_helo,
+	[VERB_AUTH] = verb_auth,
 	[VERB_MAIL] = verb_mail,
 	[VERB_RCPT] = verb_rcpt,
 	[VERB_DATA] = verb_data,
@@ -142,7 +143,9 @@ static SUSPENDS struct verdict next(struct session *s)
 		return refusal_of(-ECANCELED);
 	}
 	s->idle = !s->tx.open;
-	int r = stream_read_line(s->io, COMMAND_LINE_MAX_EXTENDED, &line, &crlf);
+	int r = stream_read_line(s->io,
+		s->origin.role == LISTENER_SUBMISSION ? AUTH_LINE_MAX : COMMAND_LINE_MAX_EXTENDED,
+		&line, &crlf);
 	s->idle = false;
 	if (r < 0 && r != -EMSGSIZE)
 		return unread(s, r);
@@ -181,6 +184,11 @@ static void session_free(struct session *s)
 	transaction_done(&s->tx);
 	stream_free(s->io);
 	buf_done(&s->helo);
+	buf_done(&s->login);
+	buf_done(&s->exporter);
+	buf_done(&s->end_point);
+	buf_done(&s->fingerprint);
+	buf_done(&s->subject);
 	buf_done(&s->reply);
 	buf_done(&s->text);
 	list_remove(&s->node);
@@ -238,6 +246,9 @@ int session_start(struct server *srv, int fd, const struct session_origin *origi
 	s->number = srv->next_session++;
 	s->started_usec = loop_now_usec();
 	s->helo = BUF_INIT(DOMAIN_MAX + 1);
+	s->login = BUF_INIT(PATH_MAX_SMTP + DOMAIN_MAX);
+	s->exporter = s->end_point = s->fingerprint = BUF_INIT(64);
+	s->subject = BUF_INIT(4096);
 	s->reply = BUF_INIT(REPLY_OCTETS_MAX);
 	s->text = BUF_INIT(REPLY_OCTETS_MAX);
 	stream_set_timeout(

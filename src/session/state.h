@@ -24,6 +24,11 @@ struct session {
 
 	struct buf helo; /* argument of the last EHLO or HELO; empty: none yet */
 	bool extended;	 /* it was EHLO */
+	/* AUTH (login.h): */
+	struct buf login; /* "local@domain"; empty: nobody yet */
+	unsigned auth_failures;
+	/* Of the TLS connection; empty: none (ipc/auth.h says what they are). */
+	struct buf exporter, end_point, fingerprint, subject;
 	struct transaction tx;
 	struct arrival *arrival; /* NULL: no BDAT of the transaction yet */
 	struct buf reply;	 /* a reply being formatted */

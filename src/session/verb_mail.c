@@ -4,6 +4,7 @@
 #include "mail/idna.h"
 #include "session/events.h"
 #include "session/extension.h"
+#include "session/login.h"
 #include "session/reply.h"
 #include "session/verb.h"
 
@@ -12,6 +13,9 @@ static struct verdict check_state(const struct session *s)
 	/* 4.1.4: a client SHOULD say EHLO first; a server MAY insist, and ours needs the name. */
 	if (s->helo.len == 0)
 		return VERDICT(503, "5.5.1", "EHLO or HELO first");
+	struct verdict v = login_check_mail(s);
+	if (!verdict_is_ok(v))
+		return v;
 	if (s->tx.open)
 		return VERDICT(503, "5.5.1", "A transaction is open already");
 	return VERDICT(250, "2.1.0", "Sender ok");

@@ -2,6 +2,7 @@
  * paths, and the round trip to another process. */
 #include "fixture.h"
 #include "config/schema.h"
+#include "mail/mechanism.h"
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +38,8 @@ static const char everything[] =
 	"listener \"mx\" { address = {\"127.0.0.1:2525\", \"[::1]:2525\"} role = mx tls = none }\n"
 	"listener \"lmtp\" { address += {\"unix:run/lmtp\"} role = 'lmtp' }\n"
 	"listener \"subs\" { address = \"127.0.0.1:4650\" role = submission tls = implicit }\n"
-	"domain \"Example.ORG\" { users = \"file:users\" aliases = \"file:./aliases\"\n"
+	"domain \"Example.ORG\" { users = \"file:users\" aliases = \"file:./aliases\" "
+	"senders = \"file:senders\"\n"
 	"  deliver = \"maildir:{data}/m/{domain}/{local}\" catch_all = \"info@example.com\"\n"
 	"  subaddress = \"+-\" dkim = yes }\n"
 	"domain \"a.example\" { users = any deliver = \"discard:\" subaddress = \"\" dkim = no }\n"
@@ -71,7 +73,8 @@ static const char everything[] =
 	"  stub = {\"a.example 10.0.0.1\", \". [::1]:54\"} forward = {\"B.example "
 	"10.0.0.2:5353\"} "
 	"  insecure = {\"a.example\"} }\n"
-	"auth { mechanisms = {\"PLAIN\", \"LOGIN\"} }\n";
+	"auth { mechanisms = {\"PLAIN\", \"login\"} hide_client = yes message_size = 1M "
+	"recipients = 11\n  messages_per_hour = 12 recipients_per_hour = 13 }\n";
 
 /* Loads text, which must be sound. */
 static struct config *load(const struct fixture *f, const char *text)
@@ -118,9 +121,7 @@ static void config_load__ten_lines(void **state)
 	assert_string_equal(c->domains[0].deliver.path, "/var/mail/{domain}/{local}");
 	assert_true(c->domains[0].dkim);
 	assert_string_equal(c->domains[0].at, "m.conf:8");
-	static const char *const lines[] = {
-		"m.conf:5: role = submission is accepted but not active",
-		"m.conf:6: role = submission is accepted", "m.conf:6: tls = implicit is accepted",
+	static const char *const lines[] = {"m.conf:6: tls = implicit is accepted",
 		"m.conf:7: tls is accepted", "m.conf:10: dkim is accepted"};
 	for (size_t i = 0; i < ARRAY_LEN(lines); i++)
 		if (!has_line(c, lines[i]))
@@ -240,6 +241,12 @@ static void check_everything(const struct config *c, const struct fixture *f)
 	assert_int_equal(c->queue.data_timeout, 13 * USEC_PER_SEC);
 	assert_int_equal(c->spool.segment_size, 16 << 20);
 	assert_int_equal(c->spool.reserve, 1 << 30);
+	assert_int_equal(c->auth.mechanisms, MECH_BIT(MECH_PLAIN) | MECH_BIT(MECH_LOGIN));
+	assert_true(c->auth.hide_client);
+	assert_int_equal(c->auth.message_size, 1 << 20);
+	assert_int_equal(c->auth.recipients, 11);
+	assert_int_equal(c->auth.messages_per_hour, 12);
+	assert_int_equal(c->auth.recipients_per_hour, 13);
 	assert_string_equal(c->log.format, "json");
 	assert_string_equal(c->log.level, "debug");
 	assert_string_equal(c->control.http, "127.0.0.1:8026");
@@ -258,10 +265,10 @@ static void check_everything(const struct config *c, const struct fixture *f)
 
 static void config_load__everything(void **state)
 {
-	static const char *const lines[] = {"m.conf:7: role = lmtp", "m.conf:8: role = submission",
-		"m.conf:8: tls = implicit", "m.conf:11: dkim",
-		"m.conf:13: users = sqlite:", "m.conf:16: mx", "m.conf:17: pipe:/bin/relay -x",
-		"m.conf:20: rates", "m.conf:25: http", "m.conf:27: tls", "m.conf:29: auth"};
+	static const char *const lines[] = {"m.conf:7: role = lmtp", "m.conf:8: tls = implicit",
+		"m.conf:11: dkim", "m.conf:13: users = sqlite:", "m.conf:16: mx",
+		"m.conf:17: pipe:/bin/relay -x", "m.conf:20: rates", "m.conf:25: http",
+		"m.conf:27: tls"};
 	struct fixture f;
 	(void)state;
 

@@ -154,6 +154,8 @@ static int on_frame(void *arg, struct frame *f)
 	struct lookup_answer lookup;
 	struct expand_answer expand;
 
+	if (f->type == FRAME_AUTH_OFFER)
+		return 0;
 	if (f->type == FRAME_LOOKUP_ANSWER) {
 		assert_int_equal(lookup_answer_decode(f->payload, &lookup), 0);
 		buf_printf(&a->heard, "lookup %ju %d\n", (uintmax_t)lookup.token, lookup.status);

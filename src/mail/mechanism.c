@@ -1,5 +1,5 @@
 /* The strongest first: clients that take the first one that they know do well. */
-#include "sasl/mechanism.h"
+#include "mail/mechanism.h"
 
 static const char *const names[MECH_COUNT] = {
 	[MECH_PLAIN] = "PLAIN",

@@ -1,0 +1,17 @@
+/* AUTH in the directory: exchanges of all receivers, lockouts, password checks (ipc/auth.h). */
+#pragma once
+#include "net/channel.h"
+
+struct auth;
+struct auth_peer;
+struct logins;
+MUST_CHECK int auth_new(struct auth **ret_auth);
+/* New tables, or NULL while there are none; borrowed until the next call. Tells the receivers what
+ * is offered now. */
+void auth_set_logins(struct auth *a, const struct logins *l);
+
+/* One who asks. channel is borrowed. Free it before the channel. */
+MUST_CHECK int auth_peer_new(struct auth *a, struct channel *c, struct auth_peer **ret_peer);
+void auth_peer_free(struct auth_peer *p); /* NULL allowed */
+/* FRAME_AUTH. Answers now or later. -EBADMSG, -ENOMEM: its channel has to go. */
+MUST_CHECK int auth_on_step(struct auth_peer *p, struct span payload);

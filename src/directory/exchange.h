@@ -1,0 +1,70 @@
+/* Inner to the directory: one exchange of AUTH, from its first message to its outcome. */
+#pragma once
+#include "directory/auth.h"
+#include "directory/hasher.h"
+#include "directory/guess.h"
+#include "directory/logins.h"
+#include "ipc/auth.h"
+#include "mail/mechanism.h"
+#include "sasl/scram.h"
+
+struct auth_peer {
+	struct list node; /* auth.peers */
+	struct auth *auth;
+	struct channel *channel;
+	struct list exchanges;
+	struct map *by_number;
+};
+struct auth {
+	const struct logins *logins; /* NULL: no tables now */
+	struct guess *guess;
+	struct hasher hasher;
+	struct list peers;
+	uint8_t salt_key[32]; /* of fake salts */
+	struct buf answer;
+};
+enum exchange_state {
+	EXCHANGE_NEW,
+	EXCHANGE_RESPONSE, /* the mechanism's first message was asked for */
+	EXCHANGE_PASSWORD, /* LOGIN: the name is known */
+	EXCHANGE_FINAL,	   /* SCRAM: the challenge was sent */
+	EXCHANGE_CONFIRM,  /* SCRAM: the right proof came, the server's was sent */
+	EXCHANGE_BUSY,	   /* the password is being hashed, or a refusal waits */
+};
+struct exchange {
+	struct list node;	/* auth_peer.exchanges */
+	struct auth_peer *peer; /* NULL: its receiver or its client is gone */
+	struct auth *auth;
+	uint64_t number, token, session;
+	enum exchange_state state;
+	enum mechanism mechanism;
+	struct address client;
+	struct buf name;  /* as the client spelled it */
+	struct buf login; /* its canonical form */
+	struct buf fingerprint, subject, exporter, end_point;
+	bool scram_open;
+	struct scram scram;
+	/* A password being checked. */
+	struct hash_task task;
+	struct buf password, hash;
+	bool hashing; /* task is with the hasher: only its done may free us */
+	bool nobody, matches;
+	const char *refused; /* why, for the log */
+	struct loop_timer delay;
+};
+
+/* Sends an answer to the exchange's question, if somebody still wants it. */
+void exchange_answer(struct exchange *e, enum auth_status status, struct span data);
+/* Ends it: with an answer, or silently. */
+void exchange_end(struct exchange *e, enum auth_status status, struct span data);
+void exchange_free(struct exchange *e);
+/* The client is who it says. label: of an app password, or empty. */
+void exchange_succeed(struct exchange *e, struct span label);
+/* It is not; the answer waits for as long as guessing has to be slowed. */
+void exchange_refuse(struct exchange *e, const char *reason, struct span secret);
+/* Its address is locked out. */
+void exchange_locked(struct exchange *e);
+/* exchange_step.c: the client's next message. */
+void exchange_step(struct exchange *e, const struct auth_step *s);
+void exchange_log(
+	const struct exchange *e, const char *event, const char *reason, struct span label);
