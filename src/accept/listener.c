@@ -95,14 +95,15 @@ static int take(struct listener *l, int fd, struct address *client)
 		fd_close(fd);
 		return 0;
 	}
-	if (!l->local) {
+	bool unix_peer = l->local || address_is_unix(client);
+	if (!unix_peer) {
 		unmap(client);
 		/* A reply of several writes must not wait for the peer's delayed ACK. */
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	}
 	origin.client = *client;
 	enum permit_result permit = permits_enter(
-		l->permits, l->server->settings->config, l->local ? NULL : client, &origin.permit);
+		l->permits, l->server->settings->config, unix_peer ? NULL : client, &origin.permit);
 	if (permit != PERMIT_OK) {
 		refuse(l, fd, client, permit);
 		return 0;

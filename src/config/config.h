@@ -42,6 +42,10 @@ struct config_listener {
 	enum tls_mode tls;
 	struct config_address *addresses;
 	size_t n_addresses;
+	/* Who speaks for others: each connection begins with a PROXY header; may say XCLIENT,
+	 * XFORWARD. */
+	struct network *proxy, *xclient, *xforward;
+	size_t n_proxy, n_xclient, n_xforward;
 };
 enum users_kind { USERS_NONE, USERS_FILE, USERS_SQLITE, USERS_ANY };
 struct config_domain {
@@ -56,6 +60,7 @@ struct config_domain {
 	char *subaddress; /* the delimiter octets, default "+"; "" switches it off (key subaddress)
 			   */
 	bool dkim;
+	bool vrfy, expn; /* tells strangers who lives here, and the members of lists */
 };
 /* How mail leaves on a way (docs/tls-out.md). */
 enum tls_level {
@@ -91,6 +96,7 @@ struct config_route {
 	char *domain; /* block title: "partner.example", ".partner.example" (subdomains), "*" */
 	char *at;     /* "FILE:LINE" of the block */
 	struct target via;
+	bool etrn; /* anybody may ask for a try to deliver now (RFC 1985) */
 	struct config_outbound out;
 };
 

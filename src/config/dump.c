@@ -137,6 +137,13 @@ static void walk_address(struct codec *k, struct address *a)
 	walk_octets(k, &a->ss, sizeof(a->ss));
 }
 
+static void walk_networks(struct codec *k, struct network **list, size_t *n)
+{
+	WALK_COUNT(k, *n, *list);
+	for (size_t i = 0; i < *n && !failed(k); i++)
+		walk_octets(k, &(*list)[i], sizeof(**list));
+}
+
 static void walk_listener(struct codec *k, struct config_listener *l)
 {
 	walk_string(k, &l->name);
@@ -149,6 +156,9 @@ static void walk_listener(struct codec *k, struct config_listener *l)
 		walk_address(k, &a->address);
 		walk_string(k, &a->text);
 	}
+	walk_networks(k, &l->proxy, &l->n_proxy);
+	walk_networks(k, &l->xclient, &l->n_xclient);
+	walk_networks(k, &l->xforward, &l->n_xforward);
 }
 
 static void walk_domain(struct codec *k, struct config_domain *d)
@@ -163,6 +173,8 @@ static void walk_domain(struct codec *k, struct config_domain *d)
 	walk_string(k, &d->catch_all);
 	walk_string(k, &d->subaddress);
 	walk_bool(k, &d->dkim);
+	walk_bool(k, &d->vrfy);
+	walk_bool(k, &d->expn);
 }
 
 static void walk_strings(struct codec *k, char ***list, size_t *n)
@@ -194,14 +206,8 @@ static void walk_route(struct codec *k, struct config_route *r)
 	walk_string(k, &r->domain);
 	walk_string(k, &r->at);
 	walk_target(k, &r->via);
+	walk_bool(k, &r->etrn);
 	walk_outbound(k, &r->out);
-}
-
-static void walk_networks(struct codec *k, struct network **list, size_t *n)
-{
-	WALK_COUNT(k, *n, *list);
-	for (size_t i = 0; i < *n && !failed(k); i++)
-		walk_octets(k, &(*list)[i], sizeof(**list));
 }
 
 static void walk_blocks(struct codec *k, struct config *c)

@@ -7,6 +7,9 @@ void tree_listener_done(struct config_listener *l)
 	for (size_t i = 0; i < l->n_addresses; i++)
 		free(l->addresses[i].text);
 	free(l->addresses);
+	free(l->proxy);
+	free(l->xclient);
+	free(l->xforward);
 	free(l->name);
 	free(l->at);
 }

@@ -32,6 +32,18 @@ static const struct key keys_listener[] = {
 		COUNT(config_listener, n_addresses)},
 	{.name = "role", .read = value_role, IN_LISTENER(role)},
 	{.name = "tls", .read = value_listener_tls, IN_LISTENER(tls)},
+	{.name = "proxy",
+		.read = value_networks,
+		IN_LISTENER(proxy),
+		COUNT(config_listener, n_proxy)},
+	{.name = "xclient",
+		.read = value_networks,
+		IN_LISTENER(xclient),
+		COUNT(config_listener, n_xclient)},
+	{.name = "xforward",
+		.read = value_networks,
+		IN_LISTENER(xforward),
+		COUNT(config_listener, n_xforward)},
 };
 static const struct key keys_domain[] = {
 	{.name = "users", .read = value_users, .offset = 0},
@@ -41,6 +53,8 @@ static const struct key keys_domain[] = {
 	{.name = "catch_all", .read = value_catch_all, IN_DOMAIN(catch_all)},
 	{.name = "subaddress", .read = value_subaddress, IN_DOMAIN(subaddress)},
 	{.name = "dkim", .read = value_dkim, IN_DOMAIN(dkim)},
+	{.name = "vrfy", .read = value_bool, IN_DOMAIN(vrfy)},
+	{.name = "expn", .read = value_bool, IN_DOMAIN(expn)},
 };
 /* clang-format off */
 #define KEYS_OUTBOUND(type, o)                                                                     \
@@ -58,6 +72,7 @@ static const struct key keys_domain[] = {
 /* clang-format on */
 static const struct key keys_route[] = {
 	{.name = "via", .read = value_target, IN_ROUTE(via)},
+	{.name = "etrn", .read = value_bool, IN_ROUTE(etrn)},
 	KEYS_OUTBOUND(config_route, out),
 };
 static const struct key keys_relay[] = {

@@ -218,12 +218,9 @@ int value_role(
 	(void)n;
 
 	int i = choose(r, key, v, words, "unknown role: write mx, submission or lmtp");
-	if (i < 0)
-		return 0;
-	*(enum listener_role *)field = roles[i];
-	if (roles[i] != LISTENER_LMTP)
-		return 0;
-	return value_note_inactive(r, v->at, "role = lmtp", "the listener's ports stay closed");
+	if (i >= 0)
+		*(enum listener_role *)field = roles[i];
+	return 0;
 }
 
 int value_listener_tls(

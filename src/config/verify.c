@@ -48,6 +48,14 @@ static void verify_listener(
 	if (l->n_addresses == 0)
 		SAY_MISSING(r, title->at,
 			"listener \"%s\" has no address: add address = {\"0.0.0.0:25\"}", l->name);
+	/* RFC 2033 3: what speaks SMTP to port 25 must not meet a server that answers otherwise. */
+	for (size_t k = 0; l->role == LISTENER_LMTP && k < l->n_addresses; k++)
+		if (!address_is_unix(&l->addresses[k].address) &&
+			address_port(&l->addresses[k].address) == 25)
+			diag_error(r->diag, title->at,
+				"listener \"%s\": LMTP may not use port 25 (RFC 2033): choose "
+				"another, as 24 or unix:PATH",
+				l->name);
 	/* l is the last; an address may stand twice in its own list too. */
 	for (size_t k = 0; k < l->n_addresses; k++)
 		for (size_t i = 0; i < c->n_listeners; i++) {

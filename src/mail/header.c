@@ -95,6 +95,7 @@ bool header_find(struct span message, struct span name, struct buf *out)
 
 static const struct span name_received = {"received", 8};
 static const struct span name_delivered_to = {"delivered-to", 12};
+static const struct span name_tls_required = {"tls-required", 12};
 
 enum scanner_state {
 	AT_START, /* zero: before the first octet */
@@ -104,21 +105,52 @@ enum scanner_state {
 	NAME_WSP,  /* white space behind one of ours */
 	OTHER_WSP, /* white space behind another */
 	IN_BODY,
-	EMPTY_CR, /* CR at the start of a line */
+	IN_TLS_VALUE, /* the body of a TLS-Required field */
+	AT_TLS_LINE,  /* behind a line of it: perhaps it goes on */
+	EMPTY_CR,     /* CR at the start of a line */
 };
 
 /* The names differ in their first octet, which therefore says which of them is being matched: it is
- * kept in bit 7 of `matched`. */
+ * kept in bits 6 and 7 of `matched`. */
 #define MATCHED_DELIVERED 0x80u
+#define MATCHED_TLS	  0x40u
+#define MATCHED_NAME	  (MATCHED_DELIVERED | MATCHED_TLS)
 
 static struct span scanner_name(const struct header_scanner *s)
 {
+	if (s->matched & MATCHED_TLS)
+		return name_tls_required;
 	return (s->matched & MATCHED_DELIVERED) ? name_delivered_to : name_received;
 }
 
 static size_t scanner_matched(const struct header_scanner *s)
 {
-	return s->matched & ~MATCHED_DELIVERED;
+	return s->matched & ~MATCHED_NAME;
+}
+
+/* How much of "No", with white space around it, was seen (RFC 8689 5). */
+enum tls_value { VALUE_NOTHING, VALUE_N, VALUE_NO, VALUE_OTHER };
+
+static void scan_tls_value(struct header_scanner *s, uint8_t c)
+{
+	bool space = is_wsp(c) || c == '\r' || c == '\n';
+	char lower = to_lower(c);
+
+	if (c == '\n')
+		s->state = AT_TLS_LINE;
+	if (space && s->value != VALUE_N)
+		return;
+	if (s->value == VALUE_NOTHING && lower == 'n')
+		s->value = VALUE_N;
+	else if (s->value == VALUE_N && lower == 'o')
+		s->value = VALUE_NO;
+	else
+		s->value = VALUE_OTHER;
+}
+
+bool header_tls_optional(const struct header_scanner *s)
+{
+	return s->tls_optional || s->value == VALUE_NO;
 }
 
 static bool scanner_whole_name(const struct header_scanner *s)
@@ -128,6 +160,15 @@ static bool scanner_whole_name(const struct header_scanner *s)
 
 static void scan_line_start(struct header_scanner *s, uint8_t c)
 {
+	if (is_wsp(c) && s->state == AT_TLS_LINE) {
+		s->state = IN_TLS_VALUE;
+		return;
+	}
+	if (s->state == AT_TLS_LINE) {
+		s->tls_optional |= s->value == VALUE_NO;
+		s->value = VALUE_NOTHING;
+		s->state = AT_LINE;
+	}
 	if (is_wsp(c) && s->state == AT_LINE) {
 		s->state = IN_BODY;
 	} else if (c == '\r') {
@@ -136,8 +177,10 @@ static void scan_line_start(struct header_scanner *s, uint8_t c)
 		s->ended = true; /* the empty line, or no header (any more) */
 	} else {
 		char lower = to_lower(c);
-		s->matched = lower == 'd' ? MATCHED_DELIVERED | 1u : 1u;
-		s->state = lower == 'd' || lower == 'r' ? IN_NAME : IN_OTHER;
+		s->matched = lower == 'd'   ? MATCHED_DELIVERED | 1u
+			     : lower == 't' ? MATCHED_TLS | 1u
+					    : 1u;
+		s->state = lower == 'd' || lower == 'r' || lower == 't' ? IN_NAME : IN_OTHER;
 	}
 }
 
@@ -147,12 +190,14 @@ static void scan_name(struct header_scanner *s, uint8_t c)
 	bool behind = s->state == NAME_WSP || s->state == OTHER_WSP;
 
 	if (c == ':') {
-		if (ours && scanner_whole_name(s)) {
+		s->state = IN_BODY;
+		if (ours && scanner_whole_name(s) && (s->matched & MATCHED_TLS)) {
+			s->state = IN_TLS_VALUE;
+		} else if (ours && scanner_whole_name(s)) {
 			unsigned *count =
 				(s->matched & MATCHED_DELIVERED) ? &s->delivered_to : &s->received;
 			*count += *count < UINT32_MAX;
 		}
-		s->state = IN_BODY;
 	} else if (is_wsp(c)) {
 		s->state = ours ? NAME_WSP : OTHER_WSP;
 	} else if (behind || !is_ftext(c)) {
@@ -172,7 +217,11 @@ static void scan_octet(struct header_scanner *s, uint8_t c)
 	switch ((enum scanner_state)s->state) {
 	case AT_START:
 	case AT_LINE:
+	case AT_TLS_LINE:
 		scan_line_start(s, c);
+		return;
+	case IN_TLS_VALUE:
+		scan_tls_value(s, c);
 		return;
 	case IN_NAME:
 	case IN_OTHER:

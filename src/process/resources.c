@@ -256,7 +256,43 @@ int resources_add_shared(struct resources *r, const char *name, uint64_t octets)
 
 bool resources_listener_is_active(const struct config_listener *l)
 {
-	return l->role != LISTENER_LMTP && l->tls != TLS_IMPLICIT;
+	return l->tls != TLS_IMPLICIT;
+}
+
+/* A socket that lies there and that nobody listens on is what a dead server left. */
+static void remove_dead_socket(const struct config_address *ca)
+{
+	struct sockaddr_un sun;
+	struct stat st;
+
+	memcpy(&sun, &ca->address.ss, sizeof(sun));
+	sun.sun_path[sizeof(sun.sun_path) - 1] = '\0';
+	if (lstat(sun.sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
+		return;
+	CLEANUP(fd_closep)
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0 &&
+		errno == ECONNREFUSED)
+		(void)unlink(sun.sun_path);
+}
+
+/* Who may connect to a unix socket is said by the rights of its folder, as with a port. */
+static int bind_address(int fd, const struct config_address *ca)
+{
+	const struct sockaddr *sa = (const struct sockaddr *)&ca->address.ss;
+	bool local = sa->sa_family == AF_UNIX;
+	mode_t mask = 0;
+
+	if (local) {
+		remove_dead_socket(ca);
+		mask = umask(0111);
+	}
+	int r = bind(fd, sa, ca->address.len);
+	int e = errno;
+	if (local)
+		(void)umask(mask);
+	errno = e;
+	return r;
 }
 
 static int bind_listener(const struct config_address *ca, struct buf *errors)
@@ -269,7 +305,7 @@ static int bind_listener(const struct config_address *ca, struct buf *errors)
 		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 		if (sa->sa_family == AF_INET6)
 			(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
-		if (bind(fd, sa, ca->address.len) == 0 && listen(fd, LISTEN_BACKLOG) == 0)
+		if (bind_address(fd, ca) == 0 && listen(fd, LISTEN_BACKLOG) == 0)
 			return fd;
 	}
 	int e = -errno;

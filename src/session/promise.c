@@ -19,6 +19,7 @@ static int prepend_received(struct session *s, struct incoming *in, struct span 
 	struct received r = {
 		.helo = buf_span(&s->helo),
 		.client = s->origin.local ? SPAN_NULL : client,
+		.unix_client = address_is_unix(&s->origin.client),
 		.uid = s->origin.uid,
 		.hostname = span_str(s->config->hostname),
 		.protocol = session_protocol(s),
@@ -42,7 +43,11 @@ static uint64_t body_of(const struct transaction *t, const struct arrival *a)
 
 static uint64_t flags_of(const struct transaction *t, const struct arrival *a)
 {
-	return t->flags | (a->header_has_8bit ? MESSAGE_UTF8_HEADER : 0) |
+	/* RFC 8689 4.1: REQUIRETLS goes before the field. */
+	bool optional = header_tls_optional(&a->header) && !(t->flags & MESSAGE_REQUIRETLS);
+
+	return t->flags | (optional ? MESSAGE_TLS_OPTIONAL : 0) |
+	       (a->header_has_8bit ? MESSAGE_UTF8_HEADER : 0) |
 	       (a->body_has_8bit ? MESSAGE_8BIT_BODY : 0);
 }
 

@@ -35,7 +35,10 @@ void received_format(const struct received *r, struct buf *out)
 		buf_str(out, "from ");
 		buf_put(out, r->helo);
 		buf_str(out, " (");
-		put_literal(r->client, out);
+		if (r->unix_client)
+			buf_str(out, "local");
+		else
+			put_literal(r->client, out);
 		buf_str(out, ")\r\n\t");
 	}
 	buf_str(out, "by ");

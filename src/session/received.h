@@ -5,6 +5,7 @@
 struct received {
 	struct span helo;     /* argument of HELO or EHLO */
 	struct span client;   /* address text without brackets; empty: a local submitter */
+	bool unix_client;     /* by a unix socket: it has no address */
 	uint64_t uid;	      /* of the local submitter */
 	struct span hostname; /* ours */
 	struct span protocol; /* RFC 3848 */

@@ -22,6 +22,7 @@
 static struct verdict (*const verbs[VERB_COUNT])(struct session *, const struct command *) = {
 	[VERB_EHLO] = verb_ehlo,
 	[VERB_HELO] = verb_helo,
+	[VERB_LHLO] = verb_lhlo,
 	[VERB_AUTH] = verb_auth,
 	[VERB_MAIL] = verb_mail,
 	[VERB_RCPT] = verb_rcpt,
@@ -37,7 +38,7 @@ static struct verdict (*const verbs[VERB_COUNT])(struct session *, const struct 
 
 void session_client_text(const struct session *s, struct buf *out)
 {
-	if (s->origin.local)
+	if (s->origin.local || address_is_unix(&s->origin.client))
 		buf_str(out, "local");
 	else
 		address_format_host(&s->origin.client, out);
@@ -158,7 +159,8 @@ static SUSPENDS struct verdict next(struct session *s)
 
 static SUSPENDS int session_run(struct session *s)
 {
-	struct verdict greeting = reply_text(s, 220, "", "%s ESMTP Postrider", s->config->hostname);
+	struct verdict greeting = reply_text(s, 220, "", "%s %s Postrider", s->config->hostname,
+		s->origin.role == LISTENER_LMTP ? "LMTP" : "ESMTP");
 	int r = reply_send(s, greeting);
 
 	while (r >= 0 && !s->done) {

@@ -7,6 +7,7 @@
 #define VERDICT_NONE VERDICT(0, "", "")
 
 SUSPENDS struct verdict verb_ehlo(struct session *s, const struct command *c);
+SUSPENDS struct verdict verb_lhlo(struct session *s, const struct command *c);
 SUSPENDS struct verdict verb_helo(struct session *s, const struct command *c);
 SUSPENDS struct verdict verb_auth(struct session *s, const struct command *c);
 SUSPENDS struct verdict verb_mail(struct session *s, const struct command *c);

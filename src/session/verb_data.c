@@ -15,6 +15,9 @@ static struct verdict check_state(const struct session *s)
 		return VERDICT(503, "5.5.1", "BDAT has begun: finish it with BDAT, or RSET");
 	if (s->tx.body == BODY_BINARYMIME)
 		return VERDICT(503, "5.5.1", "A BINARYMIME message comes by BDAT");
+	/* RFC 2033 4.2 */
+	if (s->tx.n_rcpts == 0 && s->origin.role == LISTENER_LMTP)
+		return VERDICT(503, "5.5.1", "No valid recipients");
 	/* 3.3: 503 or 554; with pipelining the client could not know better (RFC 2920 3.1). */
 	if (s->tx.n_rcpts == 0)
 		return VERDICT(554, "5.5.1", "No valid recipients");

@@ -1,7 +1,7 @@
-/* EHLO, RFC 5321 4.1.1.1, and HELO, its old form. Both begin the session anew: whatever transaction
- * was open is forgotten (4.1.4). One whose argument is bad changes nothing (the parser refused it
- * before it came here). The name decides nothing; it is recorded in Received. The replies carry no
- * enhanced code (RFC 2034 4). */
+/* EHLO, RFC 5321 4.1.1.1, HELO, its old form, and LHLO, RFC 2033 4.1. All begin the session anew:
+ * whatever transaction was open is forgotten (4.1.4). One whose argument is bad changes nothing
+ * (the parser refused it before it came here). The name decides nothing; it is recorded in
+ * Received. The replies carry no enhanced code (RFC 2034 4). */
 #include "session/extension.h"
 #include "session/verb.h"
 
@@ -14,7 +14,12 @@ static bool begin_anew(struct session *s, struct span name, bool extended)
 	return s->helo.error == 0;
 }
 
-struct verdict verb_ehlo(struct session *s, const struct command *c)
+static struct verdict unknown_here(const char *text)
+{
+	return VERDICT(500, "5.5.1", text);
+}
+
+static struct verdict extended_hello(struct session *s, const struct command *c)
 {
 	if (!begin_anew(s, c->argument, true))
 		return VERDICT(451, "4.3.0", "Out of memory");
@@ -27,8 +32,25 @@ struct verdict verb_ehlo(struct session *s, const struct command *c)
 	return VERDICT(250, "", s->text.ptr);
 }
 
+struct verdict verb_ehlo(struct session *s, const struct command *c)
+{
+	if (s->origin.role == LISTENER_LMTP)
+		return unknown_here("This is LMTP: say LHLO");
+	return extended_hello(s, c);
+}
+
+/* RFC 2033 4.1: as EHLO, and the only greeting of LMTP. */
+struct verdict verb_lhlo(struct session *s, const struct command *c)
+{
+	if (s->origin.role != LISTENER_LMTP)
+		return unknown_here("This is SMTP: say EHLO");
+	return extended_hello(s, c);
+}
+
 struct verdict verb_helo(struct session *s, const struct command *c)
 {
+	if (s->origin.role == LISTENER_LMTP)
+		return unknown_here("This is LMTP: say LHLO");
 	if (!begin_anew(s, c->argument, false))
 		return VERDICT(451, "4.3.0", "Out of memory");
 	return VERDICT(250, "", s->config->hostname);

@@ -30,13 +30,15 @@ class Client:
     """One connection, read line by line."""
 
     def __init__(self, server, source=None, timeout=20, host=None):
-        if host == "submit":
+        host, port = (server.host, server.second) if host == "second" else (host or server.host, server.port)
+        path = {"submit": "data/submit", "unix": "lmtp.sock"}.get(host)
+        if path:
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.settimeout(timeout)
-            self.socket.connect(str(server.folder / "data" / "submit"))
+            self.socket.connect(str(server.folder / path))
         else:
             self.socket = socket.create_connection(
-                (host or server.host, server.port), timeout, source_address=(source, 0) if source else None
+                (host, port), timeout, source_address=(source, 0) if source else None
             )
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""

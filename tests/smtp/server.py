@@ -57,6 +57,7 @@ CONFIGS = {
     "routed": {"more": 'route ".partner.example" { via = "smtp://127.0.0.1:9" }'},
     "idn": {"more": 'domain "xn--bcher-kva.example" { users = "any"  deliver = "maildir:mail/{domain}/{local}" }'},
     "limited": {"limits": "transactions = 2  recipient_domains = 2", "more": 'queue { future_release = 0 }'},
+    "lmtp": {"more": 'listener "lmtp" { role = lmtp  address = {"127.0.0.1:@second@", "unix:lmtp.sock"}  tls = none }'},
     "few": {"limits": "connections = 4", "more": "processes { receivers = 1 }"},
 }
 
@@ -77,6 +78,7 @@ class Server:
     def __init__(self, folder, config="default", **changes):
         self.folder = pathlib.Path(folder)
         self.port = free_port()
+        self.second = free_port()  # of a further listener: @second@ in "more"
         self.host = "127.0.0.1"
         self.values = {"grace": "3s", "limits": "", "via": "", "more": "", "port": self.port}
         self.values |= CONFIGS[config] | changes
@@ -89,7 +91,8 @@ class Server:
 
     def write_config(self, **changes):
         self.values |= changes
-        self.conf.write_text(CONFIG.format(**self.values))
+        values = self.values | {"more": self.values["more"].replace("@second@", str(self.second))}
+        self.conf.write_text(CONFIG.format(**values))
 
     def start(self):
         with self.log_path.open("ab") as log:

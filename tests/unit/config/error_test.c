@@ -73,6 +73,8 @@ static const struct {
 		"m.conf:5: route \"*\" was given before, at m.conf:4", "join"},
 	{"listener twice", SOUND LISTEN, "m.conf:4: listener \"mx\" was given before",
 		"another name"},
+	{"lmtp on port 25", SOUND "listener \"l\" { role = lmtp address = {\"127.0.0.1:25\"} }\n",
+		"m.conf:4: listener \"l\": LMTP may not use port 25", "choose another"},
 	{"address twice", SOUND "listener \"b\" { address = {\"127.0.0.1:2525\"} }\n",
 		"m.conf:4: listener \"b\": the address 127.0.0.1:2525 is also in listener \"mx\"",
 		"give it once"},

@@ -36,17 +36,19 @@ static const char everything[] =
 	"mail_user = \"vmail\"\n"
 	"grace = 45s\n"
 	"listener \"mx\" { address = {\"127.0.0.1:2525\", \"[::1]:2525\"} role = mx tls = none }\n"
-	"listener \"lmtp\" { address += {\"unix:run/lmtp\"} role = 'lmtp' }\n"
+	"listener \"lmtp\" { address += {\"unix:run/lmtp\"} role = 'lmtp' proxy = "
+	"{\"10.0.0.1/32\"}"
+	"  xclient = \"10.0.0.2/32\" xforward = {\"10.0.0.3/32\"} }\n"
 	"listener \"subs\" { address = \"127.0.0.1:4650\" role = submission tls = implicit }\n"
 	"domain \"Example.ORG\" { users = \"file:users\" aliases = \"file:./aliases\" "
 	"senders = \"file:senders\"\n"
 	"  deliver = \"maildir:{data}/m/{domain}/{local}\" catch_all = \"info@example.com\"\n"
-	"  subaddress = \"+-\" dkim = yes }\n"
+	"  subaddress = \"+-\" dkim = yes vrfy = yes expn = yes }\n"
 	"domain \"a.example\" { users = any deliver = \"discard:\" subaddress = \"\" dkim = no }\n"
 	"domain \"b.example\" { users = \"sqlite:db/users.sqlite\" deliver = \"lmtp:unix:run/d\" "
 	"}\n"
 	"route \"partner.example\" { via = \"lmtp:unix:/run/dovecot/lmtp\" tls = required }\n"
-	"route \".c.example\" { via = \"smtps://[2001:db8::1]\" tls = verify"
+	"route \".c.example\" { via = \"smtps://[2001:db8::1]\" etrn = yes tls = verify"
 	"  tls_names = {\"MX.c.example\", \".d.example\"} tls_ca = \"roots.pem\""
 	"  tls_fingerprints = {\"00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:"
 	"00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF\"}"
@@ -265,10 +267,9 @@ static void check_everything(const struct config *c, const struct fixture *f)
 
 static void config_load__everything(void **state)
 {
-	static const char *const lines[] = {"m.conf:7: role = lmtp", "m.conf:8: tls = implicit",
-		"m.conf:11: dkim", "m.conf:13: users = sqlite:", "m.conf:16: mx",
-		"m.conf:17: pipe:/bin/relay -x", "m.conf:20: rates", "m.conf:25: http",
-		"m.conf:27: tls"};
+	static const char *const lines[] = {"m.conf:8: tls = implicit", "m.conf:11: dkim",
+		"m.conf:13: users = sqlite:", "m.conf:16: mx", "m.conf:17: pipe:/bin/relay -x",
+		"m.conf:20: rates", "m.conf:25: http", "m.conf:27: tls"};
 	struct fixture f;
 	(void)state;
 

@@ -111,6 +111,41 @@ static void header_scan__agrees_with_count(void **state)
 	}
 }
 
+static void header_scan__tls_required(void **state)
+{
+	static const struct {
+		const char *in;
+		bool optional;
+	} rows[] = {
+		{"TLS-Required: No\r\n\r\n", true},
+		{"A: b\r\ntls-required:no\r\nC: d\r\n\r\n", true},
+		{"TLS-Required:\r\n No \r\n\r\n", true},
+		{"TLS-Required: No", true},
+		{"TLS-Required : NO\r\n", true},
+		{"TLS-Required: Yes\r\n\r\n", false},
+		{"TLS-Required: N o\r\n\r\n", false},
+		{"TLS-Required: N\r\n o\r\n\r\n", false},
+		{"TLS-Required: No way\r\n\r\n", false},
+		{"TLS-Required: No\r\n way\r\n\r\n", false},
+		{"TLS-Required: Nope\r\n\r\n", false},
+		{"TLS-Required:\r\n\r\nNo", false},
+		{"TLS-Required:\r\nNo: x\r\n\r\n", false},
+		{"TLS-Requiredx: No\r\n\r\n", false},
+		{"A: b\r\n\r\nTLS-Required: No\r\n", false},
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct span in = span_str(rows[i].in);
+		for (size_t step = 1; step <= in.len; step++) {
+			struct header_scanner s = {0};
+			for (size_t at = 0; at < in.len; at += step)
+				header_scan(&s, span_head(span_from(in, at), step));
+			check_number(
+				rows[i].in, "optional", header_tls_optional(&s), rows[i].optional);
+		}
+	}
+}
+
 static void header_scan__nothing_behind_the_end(void **state)
 {
 	struct header_scanner s = {0};
@@ -130,6 +165,7 @@ int main(void)
 		cmocka_unit_test(header_next__table),
 		cmocka_unit_test(header_find__table),
 		cmocka_unit_test(header_scan__agrees_with_count),
+		cmocka_unit_test(header_scan__tls_required),
 		cmocka_unit_test(header_scan__nothing_behind_the_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
