@@ -77,7 +77,7 @@ static int listeners_open(struct receiver *r)
 			return result;
 	}
 	fd = role_fd(r->process, "submit");
-	return fd >= 0 ? listener_open(r, fd, SPAN_LIT("submit"), LISTENER_SUBMISSION, true) : 0;
+	return fd >= 0 ? listener_open(r, fd, SPAN_LIT("submit"), LISTENER_MX, true) : 0;
 }
 
 /* ---- drain ---- */
