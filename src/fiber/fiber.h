@@ -52,6 +52,12 @@ struct watch {
 	void (*on_ready)(struct watch *w, uint32_t events);
 };
 MUST_CHECK int watch_init(struct watch *w, int fd, void (*on_ready)(struct watch *, uint32_t));
+/* The same for input only: a unix socket or an eventfd makes a writable edge whenever its peer
+ * reads, which is a wake-up for nothing unless somebody waits for room. */
+MUST_CHECK int watch_init_input(
+	struct watch *w, int fd, void (*on_ready)(struct watch *, uint32_t));
+/* Changes whether writable edges come; an fd that is writable by now gives one at once. */
+MUST_CHECK int watch_want_output(struct watch *w, bool wanted);
 void watch_done(
 	struct watch *w); /* wakes waiters with -ECANCELED; safe when never initialised (zeroed) */
 

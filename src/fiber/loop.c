@@ -91,17 +91,37 @@ void loop_set_turn_hook(void (*fn)(void))
 
 /* ---- watches ---- */
 
-int watch_init(struct watch *w, int fd, void (*on_ready)(struct watch *, uint32_t))
+#define WATCH_INPUT (EPOLLIN | EPOLLRDHUP | EPOLLET)
+
+static int watch_control(struct watch *w, int operation, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = w};
+
+	return epoll_ctl(runtime.epoll_fd, operation, w->fd, &ev) < 0 ? -errno : 0;
+}
+
+static int watch_add(
+	struct watch *w, int fd, void (*on_ready)(struct watch *, uint32_t), uint32_t events)
 {
 	*w = (struct watch){.fd = fd, .on_ready = on_ready};
-	struct epoll_event ev = {
-		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-		.data.ptr = w,
-	};
-	if (epoll_ctl(runtime.epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0)
-		return -errno;
-	w->registered = true;
-	return 0;
+	int r = watch_control(w, EPOLL_CTL_ADD, events);
+	w->registered = r >= 0;
+	return r;
+}
+
+int watch_init(struct watch *w, int fd, void (*on_ready)(struct watch *, uint32_t))
+{
+	return watch_add(w, fd, on_ready, WATCH_INPUT | EPOLLOUT);
+}
+
+int watch_init_input(struct watch *w, int fd, void (*on_ready)(struct watch *, uint32_t))
+{
+	return watch_add(w, fd, on_ready, WATCH_INPUT);
+}
+
+int watch_want_output(struct watch *w, bool wanted)
+{
+	return watch_control(w, EPOLL_CTL_MOD, WATCH_INPUT | (wanted ? EPOLLOUT : 0));
 }
 
 void watch_done(struct watch *w)

@@ -51,8 +51,11 @@ static void *thread_main(void *arg)
 		pthread_mutex_lock(&pool.mutex);
 		bool first = list_empty(&pool.ended);
 		list_push_back(&pool.ended, &j->node);
-		if (first)
+		if (first) { /* not under the mutex, which whoever wakes wants first */
+			pthread_mutex_unlock(&pool.mutex);
 			eventfd_write(pool.event_fd, 1);
+			pthread_mutex_lock(&pool.mutex);
+		}
 	}
 	pthread_mutex_unlock(&pool.mutex);
 	return NULL;
@@ -89,7 +92,7 @@ int offload_init(unsigned max_threads)
 	pool.event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	int r = pool.event_fd < 0 ? -errno : 0;
 	if (r >= 0)
-		r = watch_init(&pool.watch, pool.event_fd, pool_on_ready);
+		r = watch_init_input(&pool.watch, pool.event_fd, pool_on_ready);
 	if (r < 0) {
 		fd_close(pool.event_fd);
 		free(TAKE(pool.threads));
@@ -153,8 +156,8 @@ void offload_submit(struct offload_job *j)
 	if (pool.n_threads > 0) {
 		list_push_back(&pool.queue, &j->node);
 		pool.n_queued++;
-		pthread_cond_signal(&pool.wanted);
 		pthread_mutex_unlock(&pool.mutex);
+		pthread_cond_signal(&pool.wanted);
 		return;
 	}
 	pthread_mutex_unlock(&pool.mutex);

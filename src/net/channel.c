@@ -6,7 +6,9 @@
  * carries at most CHANNEL_PACKET_FDS; where more would go, it is cut before the frame whose fds no
  * longer fit.
  *
- * Incoming packets are put together again in one buffer and dispatched frame by frame. The peer is
+ * Incoming packets are taken several at a time (recvmmsg: when fewer come than were asked for, the
+ * pair is empty and the next packet makes a new edge, so that no call is spent to hear EAGAIN), put
+ * together again in one buffer and dispatched frame by frame. The peer is
  * untrusted: what it can make us hold is bounded (CHANNEL_FRAME_MAX octets, CHANNEL_UNCLAIMED_MAX
  * fds, CHANNEL_PACKETS_A_TURN packets before others get their turn), and anything malformed closes
  * the channel. A zero-length packet cannot be told from the end and counts as it.
@@ -50,7 +52,7 @@ struct channel {
 	unsigned in_fds_len;
 	int error;	/* of sending, told by on_close after the rest has been read */
 	unsigned depth; /* of callbacks being run */
-	bool open, sending, read_pending, blocked, refused, freed;
+	bool open, sending, read_pending, blocked, wants_output, refused, freed;
 };
 
 static void channel_turn(struct loop_defer *d);
@@ -66,7 +68,7 @@ int channel_new(int fd, const struct channel_ops *ops, void *arg, struct channel
 		fd_close(fd);
 		return -ENOMEM;
 	}
-	int r = watch_init(&c->watch, fd, channel_on_ready);
+	int r = watch_init_input(&c->watch, fd, channel_on_ready);
 	if (r < 0) {
 		fd_close(fd);
 		free(c);
@@ -285,6 +287,8 @@ static int packet_send(struct channel *c)
 static void channel_push(struct channel *c)
 {
 	c->blocked = false;
+	if (c->wants_output) /* else its edges come for nothing: no harm */
+		c->wants_output = watch_want_output(&c->watch, false) < 0;
 	while (c->sending && channel_backlog(c) > 0) {
 		c->watch.ready &= ~(uint32_t)EPOLLOUT;
 		int r = packet_send(c);
@@ -292,7 +296,10 @@ static void channel_push(struct channel *c)
 			continue;
 		if (r == -EAGAIN) {
 			c->blocked = true; /* an edge will say when */
-			break;
+			r = watch_want_output(&c->watch, true);
+			c->wants_output = r >= 0;
+			if (r >= 0)
+				break;
 		}
 		if (r == -ENOBUFS || r == -ENOMEM || r == -ETOOMANYREFS) {
 			/* The kernel's want, not the peer's; no edge tells its end. */
@@ -351,30 +358,46 @@ static bool packet_take_fds(struct channel *c, struct msghdr *msg)
 	return good;
 }
 
-/* One packet appended to c->in: its length, 0 at the end, or a negative errno. */
-static ssize_t packet_receive(struct channel *c)
-{
+/* Packets taken from a pair by one call. One for the process: nothing suspends between taking and
+ * dispatching, and channels are read by the loop only. */
+#define CHANNEL_BATCH 8u
+static struct batch {
+	struct mmsghdr messages[CHANNEL_BATCH];
+	struct iovec iov[CHANNEL_BATCH];
 	union {
 		struct cmsghdr align;
 		char octets[CMSG_SPACE(CHANNEL_PACKET_FDS * sizeof(int))];
-	} control;
-	void *space = buf_reserve(&c->in, CHANNEL_PACKET_MAX);
-	if (!space)
-		return c->in.error;
-	struct iovec iov = {space, CHANNEL_PACKET_MAX};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.octets,
-		.msg_controllen = sizeof control.octets,
-	};
-	ssize_t n = recvmsg(c->watch.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	if (n < 0)
-		return -errno;
-	if (!packet_take_fds(c, &msg) || (msg.msg_flags & MSG_TRUNC))
+	} control[CHANNEL_BATCH];
+	char octets[CHANNEL_BATCH][CHANNEL_PACKET_MAX];
+	bool in_use;
+} batch;
+
+/* How many packets, or a negative errno. */
+static int batch_receive(struct channel *c)
+{
+	for (unsigned i = 0; i < CHANNEL_BATCH; i++) {
+		batch.iov[i] = (struct iovec){batch.octets[i], CHANNEL_PACKET_MAX};
+		batch.messages[i].msg_hdr = (struct msghdr){
+			.msg_iov = &batch.iov[i],
+			.msg_iovlen = 1,
+			.msg_control = batch.control[i].octets,
+			.msg_controllen = sizeof batch.control[i].octets,
+		};
+	}
+	int n = recvmmsg(
+		c->watch.fd, batch.messages, CHANNEL_BATCH, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
+	return n < 0 ? -errno : n;
+}
+
+/* Appends packet i to c->in: its length, 0 at the end, or a negative errno. */
+static ssize_t batch_take(struct channel *c, unsigned i)
+{
+	struct mmsghdr *m = &batch.messages[i];
+
+	if (!packet_take_fds(c, &m->msg_hdr) || (m->msg_hdr.msg_flags & MSG_TRUNC))
 		return -EPROTO;
-	c->in.len += (size_t)n;
-	return n;
+	buf_append(&c->in, batch.octets[i], m->msg_len);
+	return c->in.error ? c->in.error : (ssize_t)m->msg_len;
 }
 
 static uint32_t get_le(const char *ptr, unsigned octets)
@@ -423,23 +446,56 @@ static int frames_dispatch(struct channel *c)
 	return c->in_fds_len > CHANNEL_UNCLAIMED_MAX ? -EPROTO : 0;
 }
 
+/* The fds of a packet that nobody will read. */
+static void batch_drop(unsigned i)
+{
+	struct msghdr *msg = &batch.messages[i].msg_hdr;
+
+	for (struct cmsghdr *h = CMSG_FIRSTHDR(msg); h; h = CMSG_NXTHDR(msg, h)) {
+		size_t n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t k = 0; h->cmsg_type == SCM_RIGHTS && k < n; k++) {
+			int fd;
+			memcpy(&fd, CMSG_DATA(h) + k * sizeof(int), sizeof fd);
+			fd_close(fd);
+		}
+	}
+}
+
+static void batch_dispatch(struct channel *c, unsigned n)
+{
+	assert(!batch.in_use);
+	batch.in_use = true;
+	for (unsigned i = 0; i < n; i++) {
+		if (!c->open) {
+			batch_drop(i);
+			continue;
+		}
+		ssize_t len = batch_take(c, i);
+		int r = len > 0 ? frames_dispatch(c) : (int)len;
+		if (len == 0 || r < 0)
+			channel_close(c, len == 0 && c->in.len > 0 ? -EPROTO : r);
+	}
+	batch.in_use = false;
+}
+
 static void channel_read(struct channel *c)
 {
+	int n = CHANNEL_BATCH;
+
 	c->read_pending = false;
-	for (unsigned i = 0; c->open; i++) {
-		if (i == CHANNEL_PACKETS_A_TURN) {
+	for (unsigned i = 0; c->open && n == CHANNEL_BATCH; i += CHANNEL_BATCH) {
+		if (i >= CHANNEL_PACKETS_A_TURN) {
 			c->read_pending = true; /* others first; on in the next turn */
 			loop_defer(&c->turn);
 			return;
 		}
-		ssize_t n = packet_receive(c);
-		if (n == -EAGAIN)
-			break;
+		n = batch_receive(c);
 		if (n == -EINTR)
-			continue;
-		int r = n > 0 ? frames_dispatch(c) : (int)n;
-		if (n == 0 || r < 0)
-			channel_close(c, n == 0 && c->in.len > 0 ? -EPROTO : r);
+			n = CHANNEL_BATCH;
+		else if (n > 0)
+			batch_dispatch(c, (unsigned)n);
+		else if (n != -EAGAIN)
+			channel_close(c, n);
 	}
 	if (c->open && c->error)
 		channel_close(c, c->error);
