@@ -1,9 +1,10 @@
-/* A disk must never stop the loop, so a fiber's reads go by the offload pool, a chunk at a time.
- * (preadv2 with RWF_NOWAIT would spare the trip for octets in the page cache; the deliverer's
- * system calls do not have it yet.) A segment that ends before its range does is an error, never
+/* A disk must never stop the loop, so a fiber's reads take what the page cache has (preadv2 with
+ * RWF_NOWAIT: mail just received is still there) and go by the offload pool for the rest, a chunk
+ * at a time. A segment that ends before its range does is an error, never
  * an end: a truncated message must not get its final dot. Nor must one whose checksum is wrong: the
  * disk gave back other octets than it was given. */
 #include "deliver/body.h"
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/crc32c.h"
@@ -56,6 +57,15 @@ static ssize_t piece_read(const struct piece *p)
 	return n == 0 ? -EIO : n;
 }
 
+/* What is in memory: octets (perhaps fewer than wanted), or -EAGAIN for all that the pool should
+ * have another look at. */
+static ssize_t piece_read_cached(const struct piece *p)
+{
+	struct iovec iov = {p->into, p->len};
+	ssize_t n = preadv2(p->fd, &iov, 1, p->offset, RWF_NOWAIT);
+	return n > 0 ? n : -EAGAIN;
+}
+
 static int piece_read_on_pool(void *arg)
 {
 	return (int)piece_read(arg); /* at most BODY_CHUNK */
@@ -89,5 +99,6 @@ ssize_t body_read_fiber(struct body *b, char *into, size_t cap)
 	int r = next_piece(b, into, MIN(cap, BODY_CHUNK), &p);
 	if (r <= 0)
 		return r;
-	return count(b, into, offload_call(piece_read_on_pool, &p));
+	ssize_t n = piece_read_cached(&p);
+	return count(b, into, n > 0 ? n : offload_call(piece_read_on_pool, &p));
 }
