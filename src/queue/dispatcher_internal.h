@@ -82,12 +82,20 @@ struct loaded {
 	bool valid;
 	uint64_t id;
 	struct record_ref ref;
-	struct buf payload;
+	struct buf octets; /* the record, header and payload */
+	struct span payload;
+	struct chunk_known {
+		uint64_t segment;
+		struct record record; /* the chunk read last; a message of one chunk has no other */
+	} chunk;
 	struct arena *arena;
 	struct message m;
 	struct piece *ranges;
 	uint32_t n_ranges;
 };
+/* The messages looked at last: one is read when it comes and again when its job is made, which for
+ * mail that flows is a moment later. */
+#define MESSAGES_LOADED 64u
 struct dispatcher {
 	struct role_process *process;
 	struct seam *seam;
@@ -100,7 +108,7 @@ struct dispatcher {
 	struct map *spans; /* messages in more than one segment: struct message_span by id */
 	struct list unsent, late, unwritten;
 	unsigned n_unwritten;
-	struct loaded loaded;
+	struct loaded loaded[MESSAGES_LOADED];
 	struct buf notices; /* held: u16 slot and a notice each */
 	bool replayed, started, recycling, low, warned;
 	struct {
@@ -163,14 +171,16 @@ void dispatcher_take(struct dispatcher *d, uint16_t slot, const struct commit_no
 MUST_CHECK int message_load(struct dispatcher *d, uint64_t id, const struct record_ref *commit,
 	struct loaded **ret_loaded);
 void message_unload(struct dispatcher *d);
+/* Those in the segment. */
+void message_unload_segment(struct dispatcher *d, uint64_t sequence);
 /* Does the slot own this place, and will it stay? -ENOENT. */
 MUST_CHECK int message_check_commit(
 	struct dispatcher *d, const struct record_ref *commit, uint16_t slot);
 /* Are all pieces octets of this very message, in segments of that slot? */
-MUST_CHECK int message_check_pieces(struct dispatcher *d, const struct message *m, uint16_t slot);
+MUST_CHECK int message_check_pieces(struct dispatcher *d, struct loaded *l, uint16_t slot);
 /* The checksum that the chunk under this piece was written with. */
 MUST_CHECK int message_chunk_crc(
-	struct dispatcher *d, const struct piece *p, struct job_range *range);
+	struct dispatcher *d, struct loaded *l, const struct piece *p, struct job_range *range);
 /* The first octets of the message, at most max. */
 MUST_CHECK int message_head(
 	struct dispatcher *d, const struct loaded *l, size_t max, struct buf *out);

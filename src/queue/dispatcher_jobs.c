@@ -74,7 +74,7 @@ static int job_ranges(struct dispatcher *d, struct handed_job *j, const struct r
 		/* What lies in the COMMIT was checked with it; a chunk's octets are the reader's to
 		 * check. */
 		if (p->record != commit->offset || p->segment != commit->segment) {
-			r = message_chunk_crc(d, p, &job->ranges[i]);
+			r = message_chunk_crc(d, l, p, &job->ranges[i]);
 			if (r < 0)
 				return r;
 		}

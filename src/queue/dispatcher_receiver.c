@@ -55,7 +55,7 @@ void dispatcher_take(struct dispatcher *d, uint16_t slot, const struct commit_no
 	if (r == 0)
 		r = recover_check_commit(d->store, store_find(d->store, ref.segment), &l->m);
 	if (r == 0)
-		r = message_check_pieces(d, &l->m, slot);
+		r = message_check_pieces(d, l, slot);
 	if (r == 0) {
 		dispatcher_event(d);
 		d->about_message = &l->m;

@@ -54,8 +54,7 @@ static void on_forgotten(void *arg, uint64_t sequence)
 {
 	struct dispatcher *d = arg;
 
-	if (d->loaded.valid && d->loaded.ref.segment == sequence)
-		message_unload(d);
+	message_unload_segment(d, sequence);
 	deliverers_forget(d, sequence);
 	dispatcher_late(d, (struct late){.kind = LATE_GONE, .a = sequence});
 }
