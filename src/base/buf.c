@@ -77,6 +77,17 @@ void buf_char(struct buf *b, char c)
 	buf_append(b, &c, 1);
 }
 
+void buf_u64(struct buf *b, uint64_t v)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	do
+		digits[--at] = (char)('0' + v % 10);
+	while (v /= 10);
+	buf_append(b, digits + at, sizeof(digits) - at);
+}
+
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 {
 	va_list again;

@@ -19,6 +19,7 @@ void buf_append(struct buf *b, const void *ptr, size_t len);
 void buf_put(struct buf *b, struct span s);
 void buf_str(struct buf *b, const char *s);
 void buf_char(struct buf *b, char c);
+void buf_u64(struct buf *b, uint64_t v); /* decimal */
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap) PRINTF(2, 0);
 /* Space for len more octets at b->ptr + b->len, or NULL (error set); the caller then adds to len.

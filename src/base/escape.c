@@ -93,12 +93,29 @@ static size_t take_piece(enum style style, struct span *s, char out[PIECE_MAX])
 	return len;
 }
 
+/* Octets at the front of s that stand for themselves in either style: nearly all there are. */
+static size_t plain_run(struct span s)
+{
+	size_t n = 0;
+
+	while (n < s.len && s.ptr[n] >= ' ' && s.ptr[n] < 0x7f && s.ptr[n] != '"' &&
+		s.ptr[n] != '\\')
+		n++;
+	return n;
+}
+
 static bool escape(struct buf *b, enum style style, struct span s, size_t max_out)
 {
 	static const char cut[] = "...";
 	size_t limit = max_out - (sizeof(cut) - 1), used = 0;
 
 	while (s.len) {
+		size_t run = MIN(plain_run(s), limit - used);
+		buf_append(b, s.ptr, run);
+		used += run;
+		s = span_from(s, run);
+		if (!s.len)
+			break;
 		char piece[PIECE_MAX];
 		size_t n = take_piece(style, &s, piece);
 		if (used + n > limit) {
@@ -124,6 +141,10 @@ static bool needs_quotes(struct span s)
 	while (s.len) {
 		char piece[PIECE_MAX];
 		char first = s.ptr[0];
+		if (first > ' ' && first < 0x7f && first != '"' && first != '\\' && first != '=') {
+			s = span_from(s, 1);
+			continue;
+		}
 		(void)take_piece(STYLE_VALUE, &s, piece);
 		if (piece[0] == '\\' || first == ' ' || first == '=')
 			return true;

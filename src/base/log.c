@@ -117,17 +117,38 @@ enum log_level log_get_level(void)
 
 /* ---- one line ---- */
 
+/* "2026-11-22T03:26:43.123Z": the second's part is made once a second. */
+static void put_time(struct buf *out)
+{
+	static uint64_t known = UINT64_MAX; /* the second that text tells */
+	static char text[sizeof("+262144-01-01T00:00:00.")];
+	uint64_t now = clock_wall_usec();
+	unsigned msec = (unsigned)(now % USEC_PER_SEC / USEC_PER_MSEC);
+
+	if (now / USEC_PER_SEC != known) {
+		struct clock_date d = clock_date_utc(now);
+		known = now / USEC_PER_SEC;
+		(void)snprintf(text, sizeof(text), "%04u-%02u-%02uT%02u:%02u:%02u.", d.year,
+			d.month, d.day, d.hour, d.minute, d.second);
+	}
+	buf_str(out, text);
+	buf_append(out,
+		(char[]){(char)('0' + msec / 100), (char)('0' + msec / 10 % 10),
+			(char)('0' + msec % 10), 'Z'},
+		4);
+}
+
 static void line_start(struct log_line *l, enum log_level level, const char *event)
 {
-	struct clock_date d = clock_date_utc(clock_wall_usec());
 	bool json = sink.format == LOG_JSON;
 
 	buf_reset(&l->text);
 	l->open = true;
 	l->truncated = false;
-	buf_printf(&l->text, "%s%04u-%02u-%02uT%02u:%02u:%02u.%03uZ%s", json ? "{\"ts\":\"" : "",
-		d.year, d.month, d.day, d.hour, d.minute, d.second, d.usec / 1000,
-		json ? "\"" : " ");
+	if (json)
+		buf_str(&l->text, "{\"ts\":\"");
+	put_time(&l->text);
+	buf_char(&l->text, json ? '"' : ' ');
 	if (json) {
 		log_str(l, "role", sink.role);
 		if (sink.index >= 0)
@@ -139,7 +160,8 @@ static void line_start(struct log_line *l, enum log_level level, const char *eve
 	buf_str(&l->text, sink.role);
 	if (sink.index >= 0)
 		buf_printf(&l->text, "[%d]", sink.index);
-	buf_printf(&l->text, ": %s", event);
+	buf_str(&l->text, ": ");
+	buf_str(&l->text, event);
 	/* The eye looks for what is out of the ordinary; "info" on each line would hide it. */
 	if (level <= LOG_LEVEL_WARN)
 		log_str(l, "level", level_names[level]);
@@ -192,7 +214,7 @@ void log_str(struct log_line *l, const char *key, const char *value)
 void log_u64(struct log_line *l, const char *key, uint64_t value)
 {
 	if (l && field_start(l, key, 20))
-		buf_printf(&l->text, "%" PRIu64, value);
+		buf_u64(&l->text, value);
 }
 
 void log_id(struct log_line *l, const char *key, uint64_t id)
@@ -203,9 +225,15 @@ void log_id(struct log_line *l, const char *key, uint64_t id)
 
 void log_msec(struct log_line *l, const char *key, uint64_t usec)
 {
-	if (l && field_start(l, key, 24))
-		buf_printf(&l->text, "%" PRIu64 ".%03u", usec / USEC_PER_SEC,
-			(unsigned)(usec % USEC_PER_SEC / USEC_PER_MSEC));
+	unsigned msec = (unsigned)(usec % USEC_PER_SEC / USEC_PER_MSEC);
+
+	if (!l || !field_start(l, key, 24))
+		return;
+	buf_u64(&l->text, usec / USEC_PER_SEC);
+	buf_append(&l->text,
+		(char[]){'.', (char)('0' + msec / 100), (char)('0' + msec / 10 % 10),
+			(char)('0' + msec % 10)},
+		4);
 }
 
 void log_errno(struct log_line *l, int negative_errno)

@@ -85,6 +85,22 @@ static bool slot_matches(const struct slot *s, const struct slot *want)
 	return memcmp(s->ptr, want->ptr, want->key.octets.len) == 0;
 }
 
+/* A key for each map from one secret of the process: SipHash is a pseudo-random function, so the
+ * keys tell nothing of one another, and short-lived maps cost no system call. */
+static struct siphash_key next_key(void)
+{
+	static struct siphash_key secret;
+	static uint64_t counter;
+	uint64_t place[2] = {0};
+
+	if (counter == 0)
+		random_octets(&secret, sizeof(secret));
+	place[0] = ++counter;
+	uint64_t k0 = siphash(secret, span_make(place, sizeof(place)));
+	place[1] = 1;
+	return (struct siphash_key){k0, siphash(secret, span_make(place, sizeof(place)))};
+}
+
 struct map *map_new(uint64_t seed)
 {
 	struct map *m = calloc(1, sizeof(*m));
@@ -94,7 +110,7 @@ struct map *map_new(uint64_t seed)
 	if (seed)
 		m->seed = (struct siphash_key){seed, ~seed};
 	else
-		random_octets(&m->seed, sizeof(m->seed));
+		m->seed = next_key();
 	return m;
 }
 
