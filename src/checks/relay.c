@@ -31,6 +31,8 @@ bool relay_route_exists(const struct config *c, struct span domain)
 
 struct verdict check_relay(const struct relay_ask *ask)
 {
+	if (ask->submitter)
+		return VERDICT(250, "2.1.5", "Recipient ok");
 	if (!ask->trusted)
 		return VERDICT(550, "5.7.1", "Relaying denied");
 	if (ask->config->relay.via.kind == TARGET_NONE &&

@@ -14,6 +14,7 @@ struct relay_ask {
 	const struct config *config;
 	bool trusted;	    /* the client may relay */
 	struct span domain; /* a foreign one, lower case */
+	bool submitter;	    /* a user who is logged in: to anywhere, by relay.via or else by MX */
 };
 /* 250, or 550 5.7.1. */
 struct verdict check_relay(const struct relay_ask *ask);

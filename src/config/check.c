@@ -194,6 +194,9 @@ static void check_domain(struct checking *k, const struct config_domain *d)
 		if (fd >= 0 && names_postmaster(fd))
 			postmaster = true;
 	}
+	if (d->senders_path)
+		fd_close(open_table(k, d, "senders", d->senders_path,
+			"create it, one USER: ADDRESS a line, or remove the key"));
 	if (d->aliases_path) {
 		int fd = open_table(k, d, "aliases", d->aliases_path,
 			"create it, one NAME: ADDRESS a line, or remove the key");

@@ -6,6 +6,7 @@
 #include "base/stats.h"
 #include "directory/auth.h"
 #include "directory/logins.h"
+#include "directory/submit.h"
 #include "directory/tables.h"
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@ struct directory {
 	bool loaded;
 	struct auth *auth;
 	struct logins *logins;
+	struct quota *quota;
 };
 struct asker {
 	struct list node;
@@ -75,6 +77,22 @@ static int answer_route(struct directory *d, struct span payload)
 	return FRAME_ROUTE_ANSWER;
 }
 
+static int answer_submit(struct directory *d, struct span payload)
+{
+	struct span addresses[SUBMIT_ADDRESSES_MAX];
+	struct submit s;
+	struct submit_answer a;
+	int r = submit_decode(payload, addresses, &s);
+
+	if (r < 0)
+		return r;
+	a = (struct submit_answer){.token = s.token, .status = SUBMIT_UNKNOWN};
+	if (d->loaded)
+		submit_answer(&d->tables.route, d->quota, &s, loop_now_usec(), d->arena, &a);
+	submit_answer_encode(&a, &d->answer);
+	return FRAME_SUBMIT_ANSWER;
+}
+
 static int on_frame(void *arg, struct frame *f)
 {
 	struct asker *asker = arg;
@@ -94,6 +112,9 @@ static int on_frame(void *arg, struct frame *f)
 		break;
 	case FRAME_ROUTE:
 		type = answer_route(d, f->payload);
+		break;
+	case FRAME_SUBMIT:
+		type = asker->auth ? answer_submit(d, f->payload) : -EPROTO;
 		break;
 	default:
 		return -EPROTO;
@@ -129,7 +150,8 @@ static struct directory *state_of(struct role_process *p)
 	if (d)
 		return d;
 	d = calloc(1, sizeof(*d));
-	if (!d || !(d->arena = arena_new(ARENA_MAX)) || auth_new(&d->auth) < 0)
+	if (!d || !(d->arena = arena_new(ARENA_MAX)) || auth_new(&d->auth) < 0 ||
+		quota_new(&d->quota) < 0)
 		abort(); /* at start, without memory: the supervisor tries again */
 	d->process = p;
 	d->answer = BUF_INIT(CHANNEL_FRAME_MAX);

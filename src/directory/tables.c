@@ -81,20 +81,38 @@ static int load_users(
 	return r;
 }
 
-static int load_aliases(
-	struct role_process *p, size_t i, const struct config_domain *d, struct route_tables *t)
+typedef int table_parse(
+	struct span text, const char *name, struct aliases **ret, struct buf *errors);
+
+static int load_aliases(struct role_process *p, const char *kind, size_t i, const char *path,
+	table_parse *parse, struct aliases **ret)
 {
 	struct buf octets = BUF_INIT(ALIASES_FILE_MAX), errors = BUF_INIT(ERRORS_MAX);
-	int r = read_table(p, "aliases", i, d->aliases_path, &octets);
+	int r = read_table(p, kind, i, path, &octets);
 
 	if (r == 0)
-		r = aliases_parse(buf_span(&octets), d->aliases_path, &t->aliases, &errors);
+		r = parse(buf_span(&octets), path, ret, &errors);
 	log_problems(buf_span(&errors));
 	if (r == 0)
-		log_loaded("aliases", d->aliases_path, aliases_count(t->aliases));
+		log_loaded(kind, path, aliases_count(*ret));
 	buf_done(&octets);
 	buf_done(&errors);
 	return r;
+}
+
+/* The table, or the earlier one where the file has slips or cannot be read. -ENOENT: neither. */
+static int load_or_keep(struct role_process *p, const char *kind, size_t i, const char *path,
+	table_parse *parse, struct aliases **before, struct aliases **ret)
+{
+	int r = load_aliases(p, kind, i, path, parse, ret);
+
+	if (r == 0 && !aliases_complete(*ret) && before && *before) {
+		aliases_free(TAKE(*ret));
+		r = -EBADMSG;
+	}
+	if (r < 0)
+		*ret = before ? TAKE(*before) : NULL;
+	return *ret ? 0 : -ENOENT;
 }
 
 static struct route_tables *same_domain(struct tables *old, const char *name)
@@ -126,16 +144,12 @@ int tables_load(struct role_process *p, struct tables *old, struct tables *ret)
 			t[i].users = before ? TAKE(before->users) : NULL;
 			t[i].unreadable = !t[i].users;
 		}
-		r = d->aliases_path ? load_aliases(p, i, d, &t[i]) : 0;
-		if (r == 0 && t[i].aliases && !aliases_complete(t[i].aliases) && before &&
-			before->aliases) {
-			aliases_free(TAKE(t[i].aliases));
-			r = -EBADMSG;
-		}
-		if (r < 0) {
-			t[i].aliases = before ? TAKE(before->aliases) : NULL;
-			t[i].unreadable |= !t[i].aliases;
-		}
+		if (d->aliases_path && load_or_keep(p, "aliases", i, d->aliases_path, aliases_parse,
+					       before ? &before->aliases : NULL, &t[i].aliases) < 0)
+			t[i].unreadable = true;
+		if (d->senders_path && load_or_keep(p, "senders", i, d->senders_path, senders_parse,
+					       before ? &before->senders : NULL, &t[i].senders) < 0)
+			t[i].senders_unreadable = true;
 	}
 	*ret = (struct tables){{c, t}, c->n_domains};
 	return 0;
@@ -146,6 +160,7 @@ void tables_done(struct tables *t)
 	for (size_t i = 0; i < t->n; i++) {
 		users_file_free(t->route.tables[i].users);
 		aliases_free(t->route.tables[i].aliases);
+		aliases_free(t->route.tables[i].senders);
 	}
 	free(t->route.tables);
 	*t = (struct tables){{NULL, NULL}, 0};

@@ -59,6 +59,7 @@ static bool is_given(enum role role, const char *name)
 		{"maildir:", ROLE_MAILBOX},
 		{"users:", ROLE_DIRECTORY},
 		{"aliases:", ROLE_DIRECTORY},
+		{"senders:", ROLE_DIRECTORY},
 		{"trust_anchor:", ROLE_RESOLVER},
 		{"control", ROLE_CONTROL},
 	};
@@ -86,8 +87,8 @@ static void send_frame(struct child *c, uint16_t type, struct span payload, int 
 static bool is_renewed(const char *name)
 {
 	return strncmp(name, "listener:", 9) == 0 || strncmp(name, "users:", 6) == 0 ||
-	       strncmp(name, "aliases:", 8) == 0 || strncmp(name, "maildir:", 8) == 0 ||
-	       strncmp(name, "trust_anchor:", 13) == 0;
+	       strncmp(name, "aliases:", 8) == 0 || strncmp(name, "senders:", 8) == 0 ||
+	       strncmp(name, "maildir:", 8) == 0 || strncmp(name, "trust_anchor:", 13) == 0;
 }
 
 static void send_fds(struct child *c, bool again)

@@ -516,6 +516,8 @@ int resources_open(struct resources *r, struct resources *old, const struct conf
 		failed = e < 0 ? e : failed;
 		e = open_table(r, "aliases", i, d->aliases_path, errors);
 		failed = e < 0 ? e : failed;
+		e = open_table(r, "senders", i, d->senders_path, errors);
+		failed = e < 0 ? e : failed;
 	}
 	e = open_table(r, "trust_anchor", 0, c->dns.trust_anchor, errors);
 	failed = e < 0 ? e : failed;

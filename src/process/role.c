@@ -193,7 +193,7 @@ static int on_config(struct role_process *p, struct frame *f)
 	config_free(p->next_config);
 	p->next_config = c;
 	static const char *const replaced[] = {
-		"listener:", "users:", "aliases:", "maildir:", "trust_anchor:"};
+		"listener:", "users:", "aliases:", "senders:", "maildir:", "trust_anchor:"};
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(replaced); i++)
 		r = drop_fds(p, replaced[i]);
 	return r;

@@ -19,6 +19,7 @@ struct aliases {
 struct reading {
 	struct aliases *a;
 	const char *file;
+	bool domains;  /* "@domain" is a target, too */
 	unsigned line; /* where the logical line began */
 	struct buf *errors;
 };
@@ -54,9 +55,10 @@ static struct span meaning(struct reading *p, struct span written)
 	return s;
 }
 
-static const char *why_refused(struct span t)
+static const char *why_refused(const struct reading *p, struct span t)
 {
 	struct path path;
+	enum domain_kind kind;
 
 	if (t.ptr[0] == '|' || (t.len > 1 && t.ptr[0] == '"' && t.ptr[1] == '|'))
 		return "commands are not run from aliases: left out";
@@ -64,6 +66,8 @@ static const char *why_refused(struct span t)
 		return "files are not written from aliases: left out";
 	if (span_starts_nocase(t, SPAN_LIT(":include:")))
 		return ":include: is not supported: write the addresses here; left out";
+	if (p->domains && t.ptr[0] == '@' && domain_parse(span_from(t, 1), true, &kind) == 0)
+		return NULL;
 	if (mailbox_parse(t, true, true, &path) < 0)
 		return "this target is no address: left out";
 	return NULL;
@@ -74,7 +78,7 @@ static int add_target(struct reading *p, struct alias *alias, struct span *room,
 	/* \user: the user himself, as sendmail has it; here a name that lists itself does that. */
 	if (t.len && t.ptr[0] == '\\')
 		t = span_from(t, 1);
-	const char *why = t.len ? why_refused(t) : "";
+	const char *why = t.len ? why_refused(p, t) : "";
 
 	if (why) {
 		if (*why)
@@ -166,10 +170,11 @@ static int read_lines(struct reading *p, struct span text)
 	return r;
 }
 
-int aliases_parse(struct span text, const char *name, struct aliases **ret, struct buf *errors)
+static int parse(
+	struct span text, const char *name, bool domains, struct aliases **ret, struct buf *errors)
 {
 	struct aliases *a = calloc(1, sizeof(*a));
-	struct reading p = {.a = a, .file = name, .errors = errors};
+	struct reading p = {.a = a, .file = name, .domains = domains, .errors = errors};
 	int r = a ? 0 : -ENOMEM;
 
 	if (text.len > ALIASES_FILE_MAX)
@@ -189,6 +194,16 @@ int aliases_parse(struct span text, const char *name, struct aliases **ret, stru
 	}
 	*ret = a;
 	return 0;
+}
+
+int aliases_parse(struct span text, const char *name, struct aliases **ret, struct buf *errors)
+{
+	return parse(text, name, false, ret, errors);
+}
+
+int senders_parse(struct span text, const char *name, struct aliases **ret, struct buf *errors)
+{
+	return parse(text, name, true, ret, errors);
 }
 
 void aliases_free(struct aliases *a)

@@ -15,6 +15,9 @@ struct alias {
 };
 MUST_CHECK int aliases_parse(
 	struct span text, const char *name, struct aliases **ret, struct buf *errors);
+/* A senders file has the same form: a user, and what it may send as; "@domain" is any address. */
+MUST_CHECK int senders_parse(
+	struct span text, const char *name, struct aliases **ret, struct buf *errors);
 void aliases_free(struct aliases *a);
 /* Every line was understood (targets that are refused on purpose do not count). */
 bool aliases_complete(const struct aliases *a);

@@ -11,7 +11,9 @@
 struct route_tables {
 	struct users_file *users;
 	struct aliases *aliases;
-	bool unreadable;
+	struct aliases *senders; /* what users may send as beside their own */
+	bool unreadable;	 /* users or aliases */
+	bool senders_unreadable;
 };
 struct route {
 	const struct config *config;

@@ -10,7 +10,9 @@
 #include "checks/rate.h"
 #include "checks/size.h"
 #include "session/limits.h"
+#include "session/login.h"
 #include "session/refusal.h"
+#include "session/submission.h"
 
 void arrival_init(struct arrival *a, struct session *s, struct incoming *in)
 {
@@ -20,6 +22,8 @@ void arrival_init(struct arrival *a, struct session *s, struct incoming *in)
 		.verdict = VERDICT(250, "2.0.0", "Ok"),
 		.began_usec = loop_now_usec(),
 		.bare_tolerated = s->bare_tolerated,
+		.keep_head = session_is_logged_in(s),
+		.head = BUF_INIT(SUBMISSION_HEADER_MAX),
 		.scratch = BUF_INIT(2 * BODY_SLICE),
 	};
 	dot_decoder_init(&a->dot, s->bare_tolerated);
@@ -30,6 +34,7 @@ void arrival_done(struct arrival *a)
 {
 	incoming_free(TAKE(a->in));
 	buf_done(&a->scratch);
+	buf_done(&a->head);
 }
 
 void arrival_refuse(struct arrival *a, struct verdict v)
@@ -67,6 +72,8 @@ static void scan(struct arrival *a, struct span decoded)
 		header_scan(&a->header, decoded);
 		struct span part = span_head(decoded, a->header.octets - before);
 		a->header_has_8bit |= has_high_octet(part);
+		if (a->keep_head)
+			buf_put(&a->head, part);
 		decoded = span_from(decoded, part.len);
 	}
 	/* The decoder has looked already; only where it found some is it asked where. */
@@ -108,7 +115,7 @@ static size_t arrival_decode(struct arrival *a, struct span octets, bool *ret_en
 /* Behind each slice: the limits, and the draft's own wait for room. */
 static SUSPENDS int arrival_settle(struct arrival *a, struct session *s)
 {
-	struct verdict v = check_size(a->octets, s->config->limits.message_size);
+	struct verdict v = check_size(a->octets, submission_size_max(s));
 	if (a->in && !verdict_is_ok(v))
 		arrival_refuse(a, v);
 	int r = a->in ? incoming_flush(a->in) : 0;

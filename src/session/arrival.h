@@ -18,6 +18,8 @@ struct arrival {
 	struct dot_decoder dot;
 	struct chunk_decoder chunk;
 	struct header_scanner header;
+	bool keep_head;	 /* the user's header is looked at (submission.c) */
+	struct buf head; /* then: its octets */
 	bool header_has_8bit, body_has_8bit;
 	struct buf scratch; /* of what is discarded */
 };

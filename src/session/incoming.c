@@ -135,6 +135,11 @@ int incoming_flush(struct incoming *in)
 	return draft_flush_full(in->draft);
 }
 
+int incoming_cut(struct incoming *in, uint64_t from, uint32_t len)
+{
+	return draft_cut(in->draft, from, len);
+}
+
 int incoming_prepend(struct incoming *in, struct span octets)
 {
 	return draft_prepend(in->draft, octets);

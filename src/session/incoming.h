@@ -15,6 +15,8 @@ uint64_t incoming_id(const struct incoming *in);
  * when the next segment is still being prepared. After an error the draft is of no use. */
 struct buf *incoming_buffer(struct incoming *in);
 SUSPENDS MUST_CHECK int incoming_flush(struct incoming *in);
+/* As draft_cut. */
+MUST_CHECK int incoming_cut(struct incoming *in, uint64_t from, uint32_t len);
 MUST_CHECK int incoming_prepend(struct incoming *in, struct span octets);
 /* Commits and waits until the message is durable; only after 0 may the client see 250. The
  * dispatcher has been told by then. m: as in draft_commit. An error of the wait itself

@@ -34,6 +34,11 @@
 #define AUTH_WAIT_USEC (20 * USEC_PER_SEC)
 /* So many refusals end a session. */
 #define AUTH_FAILURES_MAX 10u
+/* The header of a message that a user hands in is kept in memory for a look at it. */
+#define SUBMISSION_HEADER_MAX (128u * 1024u)
+#define SUBMISSION_CUTS_MAX   32u /* Bcc fields in it */
+/* What is put before it. */
+#define SUBMISSION_FIELDS_MAX 4096u
 /* MAIL waits so long for a dispatcher or a segment that is just coming (4.5.3.2.2: 5 minutes). */
 #define INTAKE_WAIT_USEC (20 * USEC_PER_SEC)
 /* In the data phase a segment is waited for longer: much has been sent already (4.5.3.2.5: 3

@@ -8,9 +8,12 @@
 #include "base/ident.h"
 #include "base/stats.h"
 #include "session/events.h"
+#include "session/limits.h"
+#include "session/login.h"
 #include "session/received.h"
 #include "session/refusal.h"
 #include "session/reply.h"
+#include "session/submission.h"
 #include "session/verb.h"
 
 static int prepend_received(struct session *s, struct incoming *in, struct span client)
@@ -20,6 +23,7 @@ static int prepend_received(struct session *s, struct incoming *in, struct span 
 		.helo = buf_span(&s->helo),
 		.client = s->origin.local ? SPAN_NULL : client,
 		.unix_client = address_is_unix(&s->origin.client),
+		.hidden = session_is_logged_in(s) && s->config->auth.hide_client,
 		.uid = s->origin.uid,
 		.hostname = span_str(s->config->hostname),
 		.protocol = session_protocol(s),
@@ -51,7 +55,8 @@ static uint64_t flags_of(const struct transaction *t, const struct arrival *a)
 	       (a->body_has_8bit ? MESSAGE_8BIT_BODY : 0);
 }
 
-static SUSPENDS int commit(struct session *s, struct arrival *a)
+/* fields: what the header lacked, below our Received. */
+static SUSPENDS int commit(struct session *s, struct arrival *a, struct span fields)
 {
 	const struct transaction *t = &s->tx;
 	uint64_t data_end = loop_now_usec();
@@ -76,10 +81,13 @@ static SUSPENDS int commit(struct session *s, struct arrival *a)
 		.helo = buf_span(&s->helo),
 		.protocol = session_protocol(s),
 		.listener = s->origin.listener,
+		.login = buf_span(&s->login),
 		.rcpts = t->rcpts,
 		.n_rcpts = t->n_rcpts,
 	};
 	int r = client.error < 0 ? client.error : prepend_received(s, a->in, m.client);
+	if (r == 0 && fields.len)
+		r = incoming_prepend(a->in, fields);
 	if (r == 0)
 		r = incoming_commit(a->in, &m);
 	if (r == 0) {
@@ -96,15 +104,20 @@ static SUSPENDS int commit(struct session *s, struct arrival *a)
 struct verdict promise_message(struct session *s, struct arrival *a)
 {
 	struct verdict v = arrival_check(a, s);
+	struct buf fields = BUF_INIT(SUBMISSION_FIELDS_MAX);
 
+	if (verdict_is_ok(v))
+		v = submission_finish(s, a, &fields);
 	if (verdict_is_ok(v)) {
-		int r = commit(s, a);
+		int r = commit(s, a, buf_span(&fields));
+		buf_done(&fields);
 		if (r == 0)
 			return reply_text(s, 250, "2.0.0", "Accepted as %s", ident_format(a->id).s);
 		v = refusal_of(r);
 		if (r == -ECANCELED)
 			session_end(s, "drain");
 	}
+	buf_done(&fields);
 	return promise_refused(s, a, v);
 }
 

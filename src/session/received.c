@@ -31,7 +31,7 @@ void received_format(const struct received *r, struct buf *out)
 	struct ident_text id = ident_format(r->id);
 
 	buf_str(out, "Received: ");
-	if (r->client.len > 0) {
+	if (r->client.len > 0 && !r->hidden) {
 		buf_str(out, "from ");
 		buf_put(out, r->helo);
 		buf_str(out, " (");
@@ -43,7 +43,7 @@ void received_format(const struct received *r, struct buf *out)
 	}
 	buf_str(out, "by ");
 	buf_put(out, r->hostname);
-	if (r->client.len == 0)
+	if (r->client.len == 0 && !r->hidden)
 		buf_printf(out, " (Postrider, from uid %" PRIu64 ")", r->uid);
 	buf_str(out, " with ");
 	buf_put(out, r->protocol);

@@ -7,6 +7,7 @@ struct received {
 	struct span client;   /* address text without brackets; empty: a local submitter */
 	bool unix_client;     /* by a unix socket: it has no address */
 	uint64_t uid;	      /* of the local submitter */
+	bool hidden;	      /* the client's name and address stay out */
 	struct span hostname; /* ours */
 	struct span protocol; /* RFC 3848 */
 	uint64_t id;

@@ -8,9 +8,11 @@
 #include "session/session.h"
 #include "base/stats.h"
 #include "checks/relay.h"
+#include "net/tls.h"
 #include "session/arrival.h"
 #include "session/events.h"
 #include "session/limits.h"
+#include "session/login.h"
 #include "session/refusal.h"
 #include "session/reply.h"
 #include "session/verb.h"
@@ -63,13 +65,19 @@ void session_end(struct session *s, const char *reason)
 
 struct span session_protocol(const struct session *s)
 {
-	/* RFC 3848, and RFC 6531 4.3 for a message that asked for SMTPUTF8. */
-	static const char *const words[2][2] = {{"ESMTP", "UTF8SMTP"}, {"LMTP", "UTF8LMTP"}};
+	/* RFC 3848, and RFC 6531 4.3 for a message that asked for SMTPUTF8: "S" behind TLS, "A" for
+	 * who is logged in. */
+	static const char *const words[2][2][4] = {
+		{{"ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA"},
+			{"UTF8SMTP", "UTF8SMTPS", "UTF8SMTPA", "UTF8SMTPSA"}},
+		{{"LMTP", "LMTPS", "LMTPA", "LMTPSA"},
+			{"UTF8LMTP", "UTF8LMTPS", "UTF8LMTPA", "UTF8LMTPSA"}}};
+	unsigned secured = (stream_tls(s->io) ? 1u : 0u) | (session_is_logged_in(s) ? 2u : 0u);
 
 	if (!s->extended)
 		return SPAN_LIT("SMTP");
-	return span_str(
-		words[s->origin.role == LISTENER_LMTP][(s->tx.flags & MESSAGE_SMTPUTF8) != 0]);
+	return span_str(words[s->origin.role == LISTENER_LMTP]
+			     [(s->tx.flags & MESSAGE_SMTPUTF8) != 0][secured]);
 }
 
 /* ---- one command ---- */

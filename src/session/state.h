@@ -27,6 +27,7 @@ struct session {
 	/* AUTH (login.h): */
 	struct buf login; /* "local@domain"; empty: nobody yet */
 	unsigned auth_failures;
+	uint64_t recipients_left; /* of the user's hour, as of MAIL */
 	/* Of the TLS connection; empty: none (ipc/auth.h says what they are). */
 	struct buf exporter, end_point, fingerprint, subject;
 	struct transaction tx;

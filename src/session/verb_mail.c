@@ -6,6 +6,7 @@
 #include "session/extension.h"
 #include "session/login.h"
 #include "session/reply.h"
+#include "session/submission.h"
 #include "session/verb.h"
 
 static struct verdict check_state(const struct session *s)
@@ -57,6 +58,9 @@ static SUSPENDS struct verdict begin(struct session *s, const struct command *c)
 		return VERDICT(553, "5.1.7", "The domain is no valid name");
 	if (r < 0)
 		return VERDICT(451, "4.3.0", "Out of memory");
+	v = submission_check_sender(s);
+	if (!verdict_is_ok(v))
+		return v;
 	/* RFC 6710 4.1 */
 	if (s->tx.priority_lowered)
 		return VERDICT(250, "2.3.6", "0 is the new priority");

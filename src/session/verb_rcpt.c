@@ -10,6 +10,8 @@
 #include "mail/idna.h"
 #include "session/events.h"
 #include "session/extension.h"
+#include "session/login.h"
+#include "session/submission.h"
 #include "session/verb.h"
 
 static struct verdict check_state(const struct session *s)
@@ -107,6 +109,7 @@ static SUSPENDS struct verdict judge(struct session *s, struct span canonical, b
 	return check_relay(&(struct relay_ask){
 		.config = s->config,
 		.trusted = trusted,
+		.submitter = session_is_logged_in(s),
 		.domain = domain,
 	});
 }
@@ -124,7 +127,9 @@ static SUSPENDS struct verdict add(struct session *s, const struct path *p)
 		return VERDICT(452, "4.5.3", "Too many recipients");
 	if (transaction_has(t, canonical))
 		return VERDICT(250, "2.1.5", "Recipient ok, named before");
-	struct verdict v = judge(s, canonical, s->trusted || bare_postmaster);
+	struct verdict v = submission_check_rcpt(s);
+	if (verdict_is_ok(v))
+		v = judge(s, canonical, s->trusted || bare_postmaster);
 	if (verdict_is_ok(v)) {
 		struct verdict counted = count_domain(s, address_domain(canonical));
 		v = verdict_is_ok(counted) ? v : counted;

@@ -137,6 +137,67 @@ int draft_append(struct draft *d, struct span octets)
 	return r;
 }
 
+/* Takes what [from, from + len) has of piece i out of it: 1 when the piece is gone, too. */
+static int cut_piece(struct draft *d, uint32_t i, uint64_t from, uint64_t len)
+{
+	struct piece *p = &d->pieces[i].piece;
+
+	d->written -= len;
+	if (len == p->length) {
+		memmove(d->pieces + i, d->pieces + i + 1,
+			(d->n_pieces - i - 1) * sizeof(*d->pieces));
+		d->n_pieces--;
+		return 1;
+	}
+	if (from == 0) {
+		p->offset += len;
+		p->length -= (uint32_t)len;
+	} else if (from + len == p->length) {
+		p->length -= (uint32_t)len;
+	} else {
+		memmove(d->pieces + i + 1, d->pieces + i, (d->n_pieces - i) * sizeof(*d->pieces));
+		d->n_pieces++;
+		struct piece *rest = &d->pieces[i + 1].piece;
+		p->length = (uint32_t)from;
+		rest->offset += from + len;
+		rest->length -= (uint32_t)(from + len);
+	}
+	return 0;
+}
+
+int draft_cut(struct draft *d, uint64_t from, uint32_t len)
+{
+	uint64_t start = 0, end = from + len;
+
+	assert(!d->committed);
+	if (end > draft_octets(d))
+		return -EINVAL;
+	int r = grow_pieces(d); /* one piece may become two */
+	if (r < 0)
+		return r;
+	/* In the order of the octets; `end` moves up as they go. */
+	for (uint32_t i = 0; i < d->n_pieces && start < end;) {
+		uint64_t length = d->pieces[i].piece.length;
+		uint64_t low = MAX(from, start), high = MIN(end, start + length);
+		if (low >= high) {
+			start += length;
+			i++;
+			continue;
+		}
+		end -= high - low;
+		if (cut_piece(d, i, low - start, high - low) == 1)
+			continue;
+		start += d->pieces[i].piece.length;
+		i++;
+	}
+	if (end > from) { /* the rest is not on disk yet */
+		size_t at = (size_t)(from - d->written), n = (size_t)(end - from);
+		memmove(d->buffer.ptr + at, d->buffer.ptr + at + n, d->buffer.len - at - n);
+		d->buffer.len -= n;
+	}
+	return 0;
+}
+
 int draft_prepend(struct draft *d, struct span octets)
 {
 	buf_put(&d->head, octets);

@@ -22,6 +22,10 @@ MUST_CHECK int draft_flush_full(
 /* Does the draft have octets in that segment, which must then not be given back? True also after
  * its commit, until it is freed. */
 bool draft_uses(const struct draft *d, uint64_t sequence);
+/* Takes len octets of the body from `from` on out of the message: what is on disk already stays
+ * there, the pieces leave it out. Later octets move up. -EINVAL: beyond the body; -ENOMEM,
+ * -EMSGSIZE. */
+MUST_CHECK int draft_cut(struct draft *d, uint64_t from, uint32_t len);
 /* Octets before the body, in the order given (Received first). Copied. */
 MUST_CHECK int draft_prepend(struct draft *d, struct span octets);
 /* Appends what is left and the COMMIT record; facts from *m (id, size, pieces are filled in by

@@ -34,22 +34,27 @@ static void check_relay__client_and_route(void **state)
 		bool trusted;
 		const char *domain;
 		uint16_t code;
+		bool submitter;
 	} rows[] = {
-		{"stranger, via", &via, false, "far.example", 550},
-		{"stranger, routed", &all, false, "far.example", 550},
-		{"trusted, via", &via, true, "far.example", 250},
-		{"trusted, no via", &none, true, "far.example", 550},
-		{"trusted, exact route", &some, true, "partner.example", 250},
-		{"trusted, route in another case", &some, true, "PARTNER.example", 250},
-		{"trusted, not below an exact route", &some, true, "a.partner.example", 550},
-		{"trusted, subdomain route", &some, true, "a.b.example.org", 250},
-		{"trusted, subdomain route is not its parent", &some, true, "example.org", 550},
-		{"trusted, no suffix match in a label", &some, true, "badexample.org", 550},
-		{"trusted, star", &all, true, "x", 250},
+		{"stranger, via", &via, false, "far.example", 550, false},
+		{"stranger, routed", &all, false, "far.example", 550, false},
+		{"trusted, via", &via, true, "far.example", 250, false},
+		{"trusted, no via", &none, true, "far.example", 550, false},
+		{"trusted, exact route", &some, true, "partner.example", 250, false},
+		{"trusted, route in another case", &some, true, "PARTNER.example", 250, false},
+		{"trusted, not below an exact route", &some, true, "a.partner.example", 550, false},
+		{"trusted, subdomain route", &some, true, "a.b.example.org", 250, false},
+		{"trusted, subdomain route is not its parent", &some, true, "example.org", 550,
+			false},
+		{"trusted, no suffix match in a label", &some, true, "badexample.org", 550, false},
+		{"trusted, star", &all, true, "x", 250, false},
+		{"logged in, no via: by MX", &none, false, "far.example", 250, true},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct verdict v = check_relay(&(struct relay_ask){
-			rows[i].config, rows[i].trusted, span_str(rows[i].domain)});
+		struct verdict v = check_relay(&(struct relay_ask){.config = rows[i].config,
+			.trusted = rows[i].trusted,
+			.submitter = rows[i].submitter,
+			.domain = span_str(rows[i].domain)});
 		expect(rows[i].name, v, rows[i].code, rows[i].code == 250 ? "2.1.5" : "5.7.1");
 	}
 }
