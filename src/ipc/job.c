@@ -183,7 +183,7 @@ void outcome_encode(const struct outcome *o, struct buf *out)
 		wire_put_u16(out, p->code);
 		wire_put_span(out, p->enhanced);
 		wire_put_span(out, p->text);
-		wire_put_u8(out, p->dsn_passed_on);
+		wire_put_u8(out, (uint8_t)(p->dsn_passed_on | p->by_passed_on << 1));
 	}
 }
 
@@ -211,7 +211,9 @@ int outcome_decode(struct span payload, struct arena *a, struct outcome *ret)
 		p->code = wire_get_u16(&w);
 		p->enhanced = wire_get_span(&w);
 		p->text = wire_get_span(&w);
-		p->dsn_passed_on = wire_get_u8(&w) != 0;
+		uint8_t passed_on = wire_get_u8(&w);
+		p->dsn_passed_on = passed_on & 1;
+		p->by_passed_on = passed_on & 2;
 	}
 	if (r < 0)
 		return r;

@@ -77,6 +77,7 @@ struct outcome_rcpt {
 	struct span enhanced; /* "4.4.1"; always set for deferred and failed */
 	struct span text;     /* the remote reply's text or ours, escaped by whoever prints it */
 	bool dsn_passed_on;   /* delivered to a peer with DSN: reports are its business now */
+	bool by_passed_on;    /* delivered to a peer with DELIVERBY, by-time and all */
 };
 struct outcome {
 	uint64_t job, message;

@@ -33,7 +33,7 @@ static void rcpt_retry(struct step *t, struct rcpt *r)
 			queue_site_try(t->q, r->hop->site);
 		t->m->flags |= t->request->all ? 0 : MAIL_FRONT;
 		t->acted = true;
-	} else if (r->state == RCPT_FAILED && r->due < QUEUE_REPORT_OWED) {
+	} else if (rcpt_owes_report(r) && r->due < QUEUE_REPORT_OWED) {
 		r->due = t->q->now;
 		t->acted = true;
 	}

@@ -26,12 +26,15 @@ enum entry_rcpt_state {
 	ENTRY_REPORTED = 4, /* failed, and the sender was told or cannot be */
 	ENTRY_DROPPED = 5,
 	ENTRY_MERGED = 6, /* stands for nothing: replaced by children, or an address named twice */
+	ENTRY_SUCCEEDED = 7, /* the report of `event` is owed, which says so (RFC 3461) */
 };
-#define ENTRY_RCPT_STATES 7u
-#define ENTRY_EXPANDED	  1u /* the address is final: aliases are behind it */
-#define ENTRY_SUSPECT	  2u /* an earlier attempt may have succeeded */
-#define ENTRY_HOLD	  4u /* hold it when its flight ends */
-#define ENTRY_DROP	  8u /* drop it when its flight ends */
+#define ENTRY_RCPT_STATES 8u
+#define ENTRY_EXPANDED	  1u  /* the address is final: aliases are behind it */
+#define ENTRY_SUSPECT	  2u  /* an earlier attempt may have succeeded */
+#define ENTRY_HOLD	  4u  /* hold it when its flight ends */
+#define ENTRY_DROP	  8u  /* drop it when its flight ends */
+#define ENTRY_RELAYED	  16u /* SUCCEEDED: by a next hop that does not report */
+#define ENTRY_NOTICE	  32u /* an "expanded" report, no recipient */
 
 #define ENTRY_WARNED 1u /* message: the delay warning was sent */
 
@@ -45,7 +48,7 @@ struct entry_rcpt {
 	enum entry_rcpt_state state;
 	uint8_t flags;
 	uint16_t attempts;
-	uint32_t event;		/* FAILED; MERGED: how many children it has */
+	uint32_t event;		/* FAILED, SUCCEEDED; MERGED: how many children it has */
 	uint64_t due_wall_usec; /* 0: at once */
 	struct span address;	/* empty: as in the envelope */
 	bool has_note;		/* the last outcome: */

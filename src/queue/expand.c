@@ -76,10 +76,35 @@ static void rcpt_hop_answer(struct queue *q, struct mail *m, struct rcpt *r, con
 	queue_rcpt_defer(q, m, r);
 }
 
+static bool has_notice(const struct mail *m, uint32_t origin)
+{
+	for (uint32_t i = m->n_env; i < m->n_rcpts; i++) {
+		if (m->rcpts[i].origin == origin && (m->rcpts[i].flags & RF_NOTICE))
+			return true;
+	}
+	return false;
+}
+
+/* RFC 3461 5.2.7.3 (b): the alias is where the message was sent to, and its success is told by an
+ * "expanded" report; a child without an address to deliver to carries what is owed. */
+static void add_notice(struct queue *q, struct mail *m, uint32_t origin)
+{
+	struct rcpt *r = queue_mail_add_rcpt(q, m);
+
+	assert(r); /* counted before */
+	r->origin = origin;
+	r->flags |= RF_NOTICE | RF_EXPANDED;
+	queue_rcpt_address(r, rcpt_envelope(m, r));
+	queue_rcpt_succeed(q, m, r,
+		note_new(0, false, SPAN_LIT("2.0.0"),
+			SPAN_LIT("the address stands for several others"), SPAN_NULL));
+}
+
 static void add_children(
 	struct queue *q, struct mail *m, uint32_t origin, const struct expand_answer *a)
 {
 	char detail[48];
+	bool notice = rcpt_wants(m, &m->rcpts[origin], NOTIFY_SUCCESS);
 	uint16_t suspect = m->rcpts[origin].flags & RF_SUSPECT;
 
 	(void)snprintf(detail, sizeof(detail), "children=%u", a->n_children);
@@ -95,10 +120,12 @@ static void add_children(
 			queue_say(q, "possible-duplicate", m, r, NULL, SPAN_NULL);
 		rcpt_hop_answer(q, m, r, &a->children[i].hop);
 	}
+	if (notice && !has_notice(m, origin))
+		add_notice(q, m, origin);
 	struct rcpt *r = &m->rcpts[origin];
 	r->flags |= RF_EXPANDED | RF_DIRTY;
 	queue_rcpt_set(q, m, r, RCPT_MERGED);
-	r->event = a->n_children; /* recovery counts them */
+	r->event = a->n_children + notice; /* recovery counts them */
 }
 
 static void rcpt_replace(struct queue *q, struct mail *m, struct rcpt *r, struct span address)
@@ -123,7 +150,7 @@ static void rcpt_expanded(
 		r->flags |= RF_EXPANDED;
 		rcpt_replace(q, m, r, a->children[0].address);
 		rcpt_hop_answer(q, m, r, &a->children[0].hop);
-	} else if (a->n_children > QUEUE_RCPTS_MAX - m->n_rcpts) {
+	} else if (a->n_children >= QUEUE_RCPTS_MAX - m->n_rcpts) {
 		rcpt_status(q, m, r, LOOKUP_TOO_MANY);
 	} else {
 		add_children(q, m, (uint32_t)(r - m->rcpts), a);

@@ -150,6 +150,8 @@ static bool job_form(struct queue *q, struct site *s)
 
 void queue_jobs_run(struct queue *q, unsigned max_jobs)
 {
+	if (q->durable < q->jobs_after)
+		return;
 	for (; max_jobs > 0 && !list_empty(&q->runnable); max_jobs--) {
 		struct site *s = CONTAINER_OF(q->runnable.next, struct site, runnable);
 		list_remove(&s->runnable);
@@ -185,8 +187,29 @@ static struct note *note_of(const struct outcome *o, const struct outcome_rcpt *
 	return n;
 }
 
-static void rcpt_delivered(struct queue *q, struct mail *m, struct rcpt *r, struct note *note)
+/* Must the sender hear of it from us? Final delivery (a mailbox, LMTP): when SUCCESS was asked for
+ * (RFC 3461 5.2.3). A relay: when moreover the next hop does not report (5.2.2 (b)), when it does
+ * not know of the by-time, or when each relay was asked to tell (RFC 2852 4.2, 4.1.4); not where
+ * NOTIFY=NEVER. */
+static bool success_is_told(
+	const struct mail *m, const struct rcpt *r, bool relayed, const struct outcome_rcpt *res)
 {
+	if (!relayed)
+		return rcpt_wants(m, r, NOTIFY_SUCCESS);
+	if (rcpt_wants(m, r, NOTIFY_SUCCESS) && !res->dsn_passed_on)
+		return true;
+	return m->deliver_by && !mail_is_mute(m) && !(r->notify & NOTIFY_NEVER) &&
+	       ((m->by_mode & MESSAGE_BY_TRACE) || !res->by_passed_on);
+}
+
+static void rcpt_delivered(struct queue *q, const struct handed *h, struct rcpt *r,
+	const struct outcome_rcpt *res, struct note *note)
+{
+	struct mail *m = h->m;
+	/* Of a job of an earlier life nobody knows where it went: RFC 3464 2.3.3 "relayed" claims
+	 * less. */
+	bool relayed = !h->hop || h->hop->via == JOB_SMTP;
+	bool told = success_is_told(m, r, relayed, res);
 	char detail[64];
 	uint64_t delay = q->wall > m->arrival_wall ? q->wall - m->arrival_wall : 0;
 
@@ -196,6 +219,10 @@ static void rcpt_delivered(struct queue *q, struct mail *m, struct rcpt *r, stru
 		(unsigned)(delay % USEC_PER_SEC / USEC_PER_MSEC));
 	queue_say(q, "delivered", m, r, note, span_str(detail));
 	queue_rcpt_touch(q, m, r, true);
+	if (!told)
+		return;
+	queue_rcpt_succeed(q, m, r, note_ref(note));
+	r->flags |= relayed ? RF_RELAYED : 0;
 }
 
 /* No session was had: what was tried waits at its site, in turn; only the probe counts. */
@@ -241,7 +268,7 @@ static void outcome_rcpt_apply(struct queue *q, const struct handed *h, const st
 	switch (res->result) {
 	case OUTCOME_DELIVERED:
 		c->delivered++;
-		rcpt_delivered(q, h->m, r, note);
+		rcpt_delivered(q, h, r, res, note);
 		note_unref(note);
 		break;
 	case OUTCOME_FAILED:

@@ -61,6 +61,8 @@ static enum entry_rcpt_state entry_state(const struct rcpt *r)
 	case RCPT_FAILED:
 		/* Its step is not settled yet (a checkpoint comes in between): it fails again. */
 		return r->event ? ENTRY_FAILED : ENTRY_PENDING;
+	case RCPT_SUCCEEDED:
+		return ENTRY_SUCCEEDED; /* without an event it gets one at recovery */
 	case RCPT_DELIVERED:
 		return ENTRY_DELIVERED;
 	case RCPT_REPORTED:
@@ -85,10 +87,12 @@ void queue_entry_rcpt(struct queue *q, const struct mail *m, const struct rcpt *
 	e.flags = (uint8_t)((r->flags & RF_EXPANDED ? ENTRY_EXPANDED : 0) |
 			    (r->flags & RF_SUSPECT ? ENTRY_SUSPECT : 0) |
 			    (r->flags & RF_HOLD ? ENTRY_HOLD : 0) |
-			    (r->flags & RF_DROP ? ENTRY_DROP : 0));
+			    (r->flags & RF_DROP ? ENTRY_DROP : 0) |
+			    (r->flags & RF_RELAYED ? ENTRY_RELAYED : 0) |
+			    (r->flags & RF_NOTICE ? ENTRY_NOTICE : 0));
 	if (r->flags & RF_OWN)
 		e.address = rcpt_address(r);
-	if (e.state == ENTRY_FAILED || e.state == ENTRY_MERGED)
+	if (e.state == ENTRY_FAILED || e.state == ENTRY_SUCCEEDED || e.state == ENTRY_MERGED)
 		e.event = r->event;
 	if (r->state == RCPT_DEFERRED && !(r->flags & RF_GATED))
 		e.due_wall_usec = queue_to_wall(q, r->due);
@@ -153,12 +157,12 @@ static void effect_report(struct queue *q, uint64_t id, uint32_t event)
 	struct mail *m = table_get(&q->mails, id);
 
 	if (m && event) {
-		queue_report_failed(q, m, event);
+		queue_report_owed(q, m, event);
 		return;
 	}
 	/* Recovered: all that it owes, by its timer. */
 	for (uint32_t i = 0; m && i < m->n_rcpts; i++) {
-		if (m->rcpts[i].state != RCPT_FAILED || m->rcpts[i].due != QUEUE_REPORT_OWED)
+		if (!rcpt_owes_report(&m->rcpts[i]) || m->rcpts[i].due != QUEUE_REPORT_OWED)
 			continue;
 		m->rcpts[i].due = q->now;
 		queue_mail_due(q, m, q->now);

@@ -204,6 +204,19 @@ uint8_t rcpt_child_notify(uint8_t notify)
 	return notify && !rest ? NOTIFY_NEVER : rest;
 }
 
+/* RFC 3461 4.1: without NOTIFY, failures and (if the server does so) delays are told. */
+bool rcpt_wants(const struct mail *m, const struct rcpt *r, uint8_t what)
+{
+	if (mail_is_mute(m))
+		return false;
+	return r->notify ? (r->notify & what) != 0 : what != NOTIFY_SUCCESS;
+}
+
+bool rcpt_owes_report(const struct rcpt *r)
+{
+	return r->state == RCPT_FAILED || r->state == RCPT_SUCCEEDED;
+}
+
 bool rcpt_is_live(const struct rcpt *r)
 {
 	return r->state < RCPT_DELIVERED;

@@ -16,6 +16,8 @@ enum rcpt_state {
 	RCPT_DEFERRED,
 	RCPT_HELD,
 	RCPT_FAILED,	/* its report is owed */
+	RCPT_SUCCEEDED, /* delivered, relayed or expanded, and the report that was asked for is owed
+			 */
 	RCPT_DELIVERED, /* finished from here on */
 	RCPT_REPORTED,
 	RCPT_DROPPED,
@@ -31,6 +33,9 @@ enum rcpt_state {
 #define RF_DIRTY    64u	 /* the ledger must hear of it */
 #define RF_GATED    128u /* an operator's retry waits until it is durable */
 #define RF_TOUCHED  256u /* in queue.touched */
+#define RF_RELAYED  512u /* SUCCEEDED: the next hop will not report (RFC 3461 5.2.2) */
+/* No address to deliver to: stands for the "expanded" report about the alias that it comes from. */
+#define RF_NOTICE 1024u
 
 /* The last outcome, shared by recipients that had the same. */
 struct note {
@@ -50,7 +55,7 @@ struct rcpt {
 	union {
 		uint32_t next;	 /* READY: the next of its batch */
 		uint32_t flight; /* IN_FLIGHT: low bits of the job */
-		uint32_t event;	 /* FAILED: 0 until assigned */
+		uint32_t event;	 /* FAILED, SUCCEEDED: 0 until assigned */
 	};
 	uint32_t origin;
 	uint16_t attempts, flags;
@@ -117,5 +122,8 @@ struct span rcpt_original(const struct mail *m, const struct rcpt *r);
 struct span rcpt_envelope(const struct mail *m, const struct rcpt *r);
 /* RFC 3461 5.2.7.3 (b): what the members of an alias with several carry. */
 uint8_t rcpt_child_notify(uint8_t notify);
+/* Is its sender to be told of this (one NOTIFY_*)? */
+bool rcpt_wants(const struct mail *m, const struct rcpt *r, uint8_t what);
+bool rcpt_owes_report(const struct rcpt *r); /* in a state that ends with its report */
 bool rcpt_is_live(const struct rcpt *r);
 bool rcpt_is_waiting(const struct rcpt *r); /* live, and neither in flight, held nor failed */

@@ -12,6 +12,7 @@ static const char *const state_names[RCPT_STATES] = {
 	[RCPT_DEFERRED] = "deferred",
 	[RCPT_HELD] = "held",
 	[RCPT_FAILED] = "failed",
+	[RCPT_SUCCEEDED] = "delivered",
 	[RCPT_DELIVERED] = "delivered",
 	[RCPT_REPORTED] = "failed",
 	[RCPT_DROPPED] = "dropped",

@@ -53,7 +53,7 @@ void queue_say(struct queue *q, const char *event, const struct mail *m, const s
 
 	if (r) {
 		res.index = (uint32_t)(r - m->rcpts);
-		if (r->state == RCPT_DELIVERED)
+		if (r->state == RCPT_DELIVERED || r->state == RCPT_SUCCEEDED)
 			res.result = OUTCOME_DELIVERED;
 		else if (r->state == RCPT_FAILED || r->state >= RCPT_REPORTED)
 			res.result = OUTCOME_FAILED;
@@ -171,6 +171,19 @@ void queue_time(struct queue *q, uint64_t now, uint64_t wall)
 	q->wall = wall;
 }
 
+/* RFC 4865: not before its time. Nothing is written: recovery knows it from the envelope. */
+static void mail_hold_back(struct queue *q, struct mail *m)
+{
+	uint64_t ahead = queue_mail_held_back(q, m);
+
+	for (uint32_t i = 0; ahead && i < m->n_rcpts; i++) {
+		queue_rcpt_set(q, m, &m->rcpts[i], RCPT_DEFERRED);
+		m->rcpts[i].due = q->now + ahead;
+	}
+	if (ahead)
+		queue_say(q, "scheduled", m, NULL, NULL, SPAN_NULL);
+}
+
 int queue_committed(struct queue *q, const struct message *m, const struct record_ref *commit)
 {
 	struct mail *mail;
@@ -190,15 +203,14 @@ int queue_committed(struct queue *q, const struct message *m, const struct recor
 	}
 	q->timers++;
 	/* A notice comes at once; a clock that was stepped in between does not age the message. */
-	uint64_t age = q->wall > mail->arrival_wall ? q->wall - mail->arrival_wall : 0;
-	mail->born = (int64_t)q->now - (int64_t)MIN(age, QUEUE_GRACE_USEC);
-	queue_mail_by(q, mail);
+	queue_mail_born(q, mail, QUEUE_GRACE_USEC);
 	q->live_mails++;
 	q->by_state[RCPT_EXPANDING] += mail->n_rcpts;
 	mail->live = mail->pending = mail->n_rcpts;
 	queue_say(q, "queued", mail, NULL, NULL, SPAN_NULL);
-	queue_mail_grace(q, mail);
-	queue_ask(q, mail);
+	mail_hold_back(q, mail);
+	if (mail->pending)
+		queue_ask(q, mail);
 	queue_mail_timer(q, mail);
 	return 1;
 }
@@ -236,7 +248,7 @@ struct queue_counts queue_counts(const struct queue *q)
 
 	return (struct queue_counts){.messages = q->live_mails,
 		.recipients = ready + n[RCPT_IN_FLIGHT] + n[RCPT_DEFERRED] + n[RCPT_HELD] +
-			      n[RCPT_FAILED],
+			      n[RCPT_FAILED] + n[RCPT_SUCCEEDED],
 		.ready = ready - q->ready_down,
 		.deferred = n[RCPT_DEFERRED] + q->ready_down,
 		.held = n[RCPT_HELD],

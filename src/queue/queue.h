@@ -18,7 +18,16 @@
 
 struct queue;
 
+enum queue_action { /* RFC 3464 2.3.3 */
+	ACTION_FAILED,
+	ACTION_DELAYED,
+	ACTION_DELIVERED,
+	ACTION_RELAYED,
+	ACTION_EXPANDED,
+};
 struct queue_report_rcpt {
+	enum queue_action action;
+	uint32_t origin; /* of the envelope */
 	struct span address, original;
 	uint16_t code;
 	struct span enhanced, text, remote;
@@ -28,6 +37,7 @@ struct queue_report_rcpt {
 struct queue_report {
 	uint64_t message, event;
 	bool delay;		  /* a warning: mail is still queued until expires */
+	bool success;		  /* of what was delivered, relayed, expanded */
 	struct span reverse_path; /* whom to tell */
 	uint64_t arrival_wall_usec, expires_wall_usec;
 	struct record_ref commit; /* of the message, for its header */

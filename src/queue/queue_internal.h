@@ -18,6 +18,7 @@
 #define QUEUE_CRASHES_HELD  4u
 /* Jobs in a row in which nothing was tried (a deliverer drains): then it is deferred. */
 #define QUEUE_FRUITLESS	   3u
+#define QUEUE_FUTURE_USEC  (366 * 24 * 3600 * USEC_PER_SEC) /* no clock holds mail back longer */
 #define QUEUE_TIMERS_A_RUN 10000u
 #define QUEUE_ENTRY_OCTETS (32u << 10) /* an entry with many recipients is cut about here */
 #define QUEUE_IDLE_SITES   4096u       /* remembered for their windows */
@@ -69,6 +70,9 @@ struct queue {
 	size_t cap_scratch;
 
 	uint64_t ticket, durable; /* the last one given out */
+	/* Nothing is handed out before this ticket is durable: what a killed process had noted of
+	 * an operator's release may be in the page cache alone, and the power may fail next. */
+	uint64_t jobs_after;
 	bool want_sync, broken;
 	uint64_t warn_again; /* no delay warnings before: one could not be written */
 	struct effects effects;

@@ -91,11 +91,11 @@ void queue_rcpt_set(struct queue *q, struct mail *m, struct rcpt *r, enum rcpt_s
 	if (rcpt_is_live(r))
 		m->live++;
 	r->flags &= (uint16_t) ~(RF_ASKED | RF_GATED);
-	if (state == RCPT_FAILED)
+	if (rcpt_owes_report(r))
 		r->event = 0;
 	if (state >= RCPT_HELD)
 		r->flags &= (uint16_t) ~(RF_HOLD | RF_DROP);
-	if (state >= RCPT_DELIVERED)
+	if (state >= RCPT_SUCCEEDED)
 		queue_rcpt_hop(q, r, NULL);
 }
 
@@ -139,11 +139,20 @@ void queue_rcpt_fail(struct queue *q, struct mail *m, struct rcpt *r)
 	r->due = USEC_INFINITY;
 	queue_say(q, "failed", m, r, r->note, SPAN_NULL);
 	queue_rcpt_touch(q, m, r, true);
-	if (!mail_is_mute(m))
+	if (rcpt_wants(m, r, NOTIFY_FAILURE))
 		return;
-	/* RFC 5321 4.5.5, 6.1: a message without a reverse path is never answered. */
+	/* RFC 5321 4.5.5, 6.1: a message without a reverse path is never answered; RFC 3461 5.2.6:
+	 * nor where NOTIFY says no. */
 	queue_rcpt_set(q, m, r, RCPT_DROPPED);
 	queue_say(q, "bounced", m, r, r->note, SPAN_LIT("no-report"));
+}
+
+void queue_rcpt_succeed(struct queue *q, struct mail *m, struct rcpt *r, struct note *n)
+{
+	queue_rcpt_note(r, n);
+	queue_rcpt_set(q, m, r, RCPT_SUCCEEDED);
+	r->due = USEC_INFINITY;
+	queue_rcpt_touch(q, m, r, true);
 }
 
 void queue_rcpt_expire(struct queue *q, struct mail *m, struct rcpt *r)
@@ -203,6 +212,7 @@ void queue_rcpt_again(struct queue *q, struct mail *m, struct rcpt *r)
 	} else if (r->hop) {
 		queue_rcpt_set(q, m, r, RCPT_ROUTED);
 		queue_rcpt_touch(q, m, r, false);
+		queue_mail_due(q, m, queue_expire_at(q, m)); /* it passed by while in flight */
 	} else {
 		queue_rcpt_set(q, m, r, r->flags & RF_EXPANDED ? RCPT_ROUTING : RCPT_EXPANDING);
 		queue_ask(q, m);

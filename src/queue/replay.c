@@ -69,6 +69,7 @@ static enum rcpt_state state_of(enum entry_rcpt_state state)
 		[ENTRY_REPORTED] = RCPT_REPORTED,
 		[ENTRY_DROPPED] = RCPT_DROPPED,
 		[ENTRY_MERGED] = RCPT_MERGED,
+		[ENTRY_SUCCEEDED] = RCPT_SUCCEEDED,
 	};
 
 	return states[state];
@@ -87,13 +88,14 @@ static void rcpt_apply(struct queue *q, struct mail *m, const struct entry_rcpt 
 	r->flags |= (uint16_t)((e->flags & ENTRY_EXPANDED ? RF_EXPANDED : 0) |
 			       (e->flags & ENTRY_SUSPECT ? RF_SUSPECT : 0) |
 			       (e->flags & ENTRY_HOLD ? RF_HOLD : 0) |
-			       (e->flags & ENTRY_DROP ? RF_DROP : 0));
+			       (e->flags & ENTRY_DROP ? RF_DROP : 0) |
+			       (e->flags & ENTRY_RELAYED ? RF_RELAYED : 0) |
+			       (e->flags & ENTRY_NOTICE ? RF_NOTICE : 0));
 	if (e->address.len)
 		queue_rcpt_address(r, e->address);
 	r->event = e->event;
-	if (e->state == ENTRY_FAILED) {
+	if (e->state == ENTRY_FAILED || e->state == ENTRY_SUCCEEDED)
 		m->next_event = MAX(m->next_event, e->event + 1);
-	}
 	if (e->has_note)
 		queue_rcpt_note(
 			r, note_new(e->code, e->remote_said, e->enhanced, e->text, e->remote));
@@ -196,6 +198,8 @@ static void event_written(struct mail *m, uint64_t event)
 		struct rcpt *r = &m->rcpts[i];
 		if (r->state == RCPT_FAILED && r->event == event)
 			r->state = RCPT_REPORTED;
+		if (r->state == RCPT_SUCCEEDED && r->event == event)
+			r->state = RCPT_DELIVERED;
 	}
 }
 

@@ -7,12 +7,25 @@
  * recovery: the report's COMMIT names (parent, event), see replay.c. */
 #include "queue/queue_internal.h"
 
+static enum queue_action action_of(const struct rcpt *r)
+{
+	if (r->state == RCPT_FAILED)
+		return ACTION_FAILED;
+	if (r->state != RCPT_SUCCEEDED)
+		return ACTION_DELAYED;
+	if (r->flags & RF_NOTICE)
+		return ACTION_EXPANDED;
+	return r->flags & RF_RELAYED ? ACTION_RELAYED : ACTION_DELIVERED;
+}
+
 static struct queue_report_rcpt *report_rcpt(
 	struct queue_report *report, const struct mail *m, const struct rcpt *r)
 {
 	struct queue_report_rcpt *out = &report->rcpts[report->n_rcpts++];
 
-	*out = (struct queue_report_rcpt){.address = rcpt_address(r),
+	*out = (struct queue_report_rcpt){.action = action_of(r),
+		.origin = r->origin,
+		.address = rcpt_address(r),
 		.original = rcpt_original(m, r),
 		.code = r->note ? r->note->code : 0,
 		.enhanced = note_enhanced(r->note),
@@ -34,15 +47,16 @@ static struct queue_report report_begin(struct queue *q, const struct mail *m, u
 		.rcpts = queue_scratch(q, m->n_rcpts * sizeof(struct queue_report_rcpt))};
 }
 
-void queue_report_failed(struct queue *q, struct mail *m, uint32_t event)
+void queue_report_owed(struct queue *q, struct mail *m, uint32_t event)
 {
 	struct queue_report report = report_begin(q, m, event);
 
 	for (uint32_t i = 0; i < m->n_rcpts; i++) {
 		struct rcpt *r = &m->rcpts[i];
-		if (r->state != RCPT_FAILED || r->event != event)
+		if (!rcpt_owes_report(r) || r->event != event)
 			continue;
 		r->due = USEC_INFINITY;
+		report.success = r->state == RCPT_SUCCEEDED;
 		(void)report_rcpt(&report, m, r);
 	}
 	if (report.n_rcpts)
@@ -55,7 +69,7 @@ void queue_report_delay(struct queue *q, struct mail *m)
 
 	for (uint32_t i = 0; i < m->n_rcpts; i++) {
 		const struct rcpt *r = &m->rcpts[i];
-		if (!rcpt_is_waiting(r) && r->state != RCPT_IN_FLIGHT)
+		if (!queue_rcpt_warns(m, r))
 			continue;
 		struct queue_report_rcpt *out = report_rcpt(&report, m, r);
 		const struct site *s = r->hop ? r->hop->site : NULL;
@@ -116,7 +130,7 @@ void queue_report_written(struct queue *q, uint64_t message, uint64_t event, int
 	}
 	for (uint32_t i = 0; i < m->n_rcpts; i++) {
 		struct rcpt *r = &m->rcpts[i];
-		if (r->state != RCPT_FAILED || r->event != event)
+		if (!rcpt_owes_report(r) || r->event != event)
 			continue;
 		if (result < 0) {
 			r->due = q->now + QUEUE_REPORT_USEC;
@@ -124,8 +138,9 @@ void queue_report_written(struct queue *q, uint64_t message, uint64_t event, int
 			continue;
 		}
 		any = true;
-		queue_rcpt_set(q, m, r, RCPT_REPORTED);
-		queue_say(q, "bounced", m, r, r->note, SPAN_NULL);
+		bool failed = r->state == RCPT_FAILED;
+		queue_rcpt_set(q, m, r, failed ? RCPT_REPORTED : RCPT_DELIVERED);
+		queue_say(q, failed ? "bounced" : "notified", m, r, r->note, SPAN_NULL);
 	}
 	if (!any)
 		return;

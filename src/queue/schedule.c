@@ -27,15 +27,6 @@ uint64_t queue_retry_wait(struct queue *q, unsigned attempts)
 	return wait + queue_random(q) % (wait / 20 + 1);
 }
 
-void queue_mail_grace(struct queue *q, struct mail *m)
-{
-	uint64_t life = mail_is_mute(m) ? q->settings.bounce_expire : q->settings.expire;
-	uint64_t grace = MIN(life, QUEUE_GRACE_USEC);
-
-	if (queue_expire_at(q, m) < q->now + grace)
-		m->born = (int64_t)(q->now + grace) - (int64_t)MIN(life, (uint64_t)INT64_MAX / 2);
-}
-
 /* Saturates at both ends: the message may have arrived before the clock's zero. */
 static uint64_t since_born(const struct mail *m, uint64_t span)
 {
@@ -45,22 +36,70 @@ static uint64_t since_born(const struct mail *m, uint64_t span)
 	return at < 0 ? 0 : (uint64_t)at;
 }
 
-uint64_t queue_expire_at(const struct queue *q, const struct mail *m)
+static uint64_t life_of(const struct queue *q, const struct mail *m)
 {
-	return since_born(m, mail_is_mute(m) ? q->settings.bounce_expire : q->settings.expire);
+	return mail_is_mute(m) ? q->settings.bounce_expire : q->settings.expire;
 }
 
-void queue_mail_by(struct queue *q, struct mail *m)
+void queue_mail_grace(struct queue *q, struct mail *m)
 {
+	uint64_t life = life_of(q, m), grace = MIN(life, QUEUE_GRACE_USEC);
+
+	if (since_born(m, life) < q->now + grace)
+		m->born = (int64_t)(q->now + grace) - (int64_t)MIN(life, (uint64_t)INT64_MAX / 2);
+}
+
+uint64_t queue_expire_at(const struct queue *q, const struct mail *m)
+{
+	uint64_t at = since_born(m, life_of(q, m));
+
+	/* RFC 2852 4.1.4, by-mode R: what is not delivered by then goes back. */
+	return m->deliver_by && (m->by_mode & MESSAGE_BY_RETURN) ? MIN(at, m->deliver_by) : at;
+}
+
+void queue_mail_born(struct queue *q, struct mail *m, uint64_t age_max)
+{
+	uint64_t from = MAX(m->arrival_wall, m->hold_until);
+	uint64_t age = q->wall > from ? q->wall - from : 0;
+
+	/* RFC 4865: the time that a message is kept back is not part of its life. */
+	m->born =
+		(int64_t)q->now + (int64_t)queue_mail_held_back(q, m) - (int64_t)MIN(age, age_max);
 	if (m->deliver_by)
 		m->deliver_by = q->now + (m->deliver_by > q->wall ? m->deliver_by - q->wall : 0);
+	queue_mail_grace(q, m);
+}
+
+uint64_t queue_mail_held_back(const struct queue *q, const struct mail *m)
+{
+	return m->hold_until > q->wall ? MIN(m->hold_until - q->wall, QUEUE_FUTURE_USEC) : 0;
+}
+
+/* RFC 2852 4.1.4: with by-mode N, the time that the sender named is when to tell of a delay, and
+ * then NEVER alone keeps us from it. */
+static bool warns_by_time(const struct mail *m)
+{
+	return m->deliver_by && (m->by_mode & MESSAGE_BY_NOTIFY);
+}
+
+bool queue_rcpt_warns(const struct mail *m, const struct rcpt *r)
+{
+	if (!rcpt_is_waiting(r) && r->state != RCPT_IN_FLIGHT)
+		return false;
+	if (warns_by_time(m))
+		return !(r->notify & NOTIFY_NEVER);
+	return rcpt_wants(m, r, NOTIFY_DELAY);
 }
 
 static uint64_t warn_at(const struct queue *q, const struct mail *m)
 {
-	if (!q->settings.warn || mail_is_mute(m) || (m->flags & (MAIL_WARNED | MAIL_WARNING)))
+	uint64_t at = warns_by_time(m)	 ? m->deliver_by
+		      : q->settings.warn ? since_born(m, q->settings.warn)
+					 : USEC_INFINITY;
+
+	if (mail_is_mute(m) || (m->flags & (MAIL_WARNED | MAIL_WARNING)))
 		return USEC_INFINITY;
-	return MAX(since_born(m, q->settings.warn), q->warn_again);
+	return MAX(at, q->warn_again);
 }
 
 uint64_t queue_to_wall(const struct queue *q, uint64_t mono)
@@ -73,18 +112,18 @@ uint64_t queue_to_wall(const struct queue *q, uint64_t mono)
 static uint64_t mail_next(const struct queue *q, const struct mail *m)
 {
 	uint64_t due = USEC_INFINITY;
-	bool waiting = false, unheld = false;
+	bool waiting = false, warns = false;
 
 	for (uint32_t i = 0; i < m->n_rcpts; i++) {
 		const struct rcpt *r = &m->rcpts[i];
-		if (r->state == RCPT_DEFERRED || r->state == RCPT_FAILED)
+		if (r->state == RCPT_DEFERRED || rcpt_owes_report(r))
 			due = MIN(due, r->due);
 		waiting = waiting || rcpt_is_waiting(r);
-		unheld = unheld || rcpt_is_waiting(r) || r->state == RCPT_IN_FLIGHT;
+		warns = warns || queue_rcpt_warns(m, r);
 	}
 	if (waiting)
 		due = MIN(due, queue_expire_at(q, m));
-	if (unheld && q->now < queue_expire_at(q, m))
+	if (warns && q->now < queue_expire_at(q, m))
 		due = MIN(due, warn_at(q, m));
 	return due;
 }
@@ -122,8 +161,8 @@ static void mail_wake(struct queue *q, struct mail *m)
 			queue_rcpt_set(
 				q, m, r, r->flags & RF_EXPANDED ? RCPT_ROUTING : RCPT_EXPANDING);
 			ask = true;
-		} else if (r->state == RCPT_FAILED && r->due <= q->now) {
-			queue_report_failed(q, m, r->event);
+		} else if (rcpt_owes_report(r) && r->due <= q->now) {
+			queue_report_owed(q, m, r->event);
 		}
 	}
 	if (ask)

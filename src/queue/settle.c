@@ -53,7 +53,7 @@ static void merge_doubles(struct queue *q, struct mail *m)
 		for (uint32_t i = 0; i < m->n_rcpts; i++) {
 			struct rcpt *r = &m->rcpts[i];
 			if (!(r->flags & RF_EXPANDED) || r->state == RCPT_MERGED ||
-				is_fresh(r) != (fresh == 1))
+				(r->flags & RF_NOTICE) || is_fresh(r) != (fresh == 1))
 				continue;
 			int e = map_put(seen, rcpt_address(r), r);
 			if (e == -EEXIST && fresh)
@@ -65,14 +65,14 @@ static void merge_doubles(struct queue *q, struct mail *m)
 	map_free(seen);
 }
 
-/* What failed together is one event; 0: nothing did. */
-static uint32_t assign_event(struct queue *q, struct mail *m)
+/* What failed (or succeeded) together is one event; 0: nothing did. */
+static uint32_t assign_event(struct queue *q, struct mail *m, enum rcpt_state state)
 {
 	uint32_t event = 0;
 
 	for (size_t i = 0; i < q->n_touched; i++) {
 		struct rcpt *r = &m->rcpts[q->touched[i]];
-		if (r->state != RCPT_FAILED || r->event)
+		if (r->state != state || r->event)
 			continue;
 		if (!event)
 			event = m->next_event++;
@@ -165,13 +165,16 @@ void queue_untouch(struct queue *q, struct mail *m)
 
 void queue_settle(struct queue *q, struct mail *m, const struct handed *ended, bool front)
 {
-	uint32_t event = assign_event(q, m);
+	uint32_t failed = assign_event(q, m, RCPT_FAILED);
+	uint32_t succeeded = assign_event(q, m, RCPT_SUCCEEDED);
 	if (m->live == 0 && !(m->flags & MAIL_DONE))
 		finish(q, m);
 	else if (m->live > 0)
 		write_changes(q, m, ended);
-	if (event)
-		queue_after(q, EFFECT_REPORT, m->id, event);
+	if (failed)
+		queue_after(q, EFFECT_REPORT, m->id, failed);
+	if (succeeded)
+		queue_after(q, EFFECT_REPORT, m->id, succeeded);
 	regroup(q, m, front);
 	for (size_t i = 0; i < q->n_touched; i++)
 		m->rcpts[q->touched[i]].flags &= (uint16_t)~RF_DIRTY;

@@ -68,6 +68,12 @@ static void rcpt_damaged(struct rcpt *r)
 
 static void rcpt_start(struct queue *q, struct mail *m, struct rcpt *r)
 {
+	if (r->state == RCPT_EXPANDING && queue_mail_held_back(q, m)) {
+		r->state = RCPT_DEFERRED;
+		r->due = m->hold_until;
+	}
+	uint64_t longest =
+		m->hold_until && !r->attempts ? QUEUE_FUTURE_USEC : queue_retry_last(q) / 20 * 21;
 	uint64_t ahead = r->due > q->wall ? r->due - q->wall : 0;
 	bool due = r->state == RCPT_EXPANDING || r->state == RCPT_DEFERRED;
 
@@ -75,10 +81,10 @@ static void rcpt_start(struct queue *q, struct mail *m, struct rcpt *r)
 		r->flags |= RF_SUSPECT | RF_DIRTY;
 	if ((m->flags & MAIL_DAMAGED) && due)
 		rcpt_damaged(r);
-	else if (r->state == RCPT_FAILED)
-		r->due = QUEUE_REPORT_OWED;
+	else if (rcpt_owes_report(r))
+		r->due = r->event ? QUEUE_REPORT_OWED : USEC_INFINITY;
 	else if (due && ahead)
-		r->due = q->now + MIN(ahead, queue_retry_last(q) / 20 * 21);
+		r->due = q->now + MIN(ahead, longest);
 	else if (due)
 		r->state = r->flags & RF_EXPANDED ? RCPT_ROUTING : RCPT_EXPANDING;
 }
@@ -98,20 +104,19 @@ static void rcpt_count(struct queue *q, struct mail *m, struct rcpt *r)
 
 static void mail_start(struct queue *q, struct mail *m)
 {
-	uint64_t age = q->wall > m->arrival_wall ? q->wall - m->arrival_wall : 0;
 	bool failed = false;
 
 	jobs_start(q, m);
 	m->flags &= (uint16_t)~MAIL_GHOST;
-	m->born = (int64_t)q->now - (int64_t)MIN(age, (uint64_t)INT64_MAX / 4);
-	queue_mail_grace(q, m);
-	queue_mail_by(q, m);
+	queue_mail_born(q, m, (uint64_t)INT64_MAX / 4);
 	q->live_mails++;
 	for (uint32_t i = 0; i < m->n_rcpts; i++) {
 		struct rcpt *r = &m->rcpts[i];
 		rcpt_start(q, m, r);
 		rcpt_count(q, m, r);
-		failed = failed || r->state == RCPT_FAILED;
+		failed = failed || rcpt_owes_report(r);
+		if (rcpt_owes_report(r) && !r->event)
+			r->flags |= RF_DIRTY; /* it gets its event when this is settled */
 		/* An operator's word that came while it was in flight. */
 		if (rcpt_is_waiting(r) && (r->flags & (RF_HOLD | RF_DROP)))
 			queue_rcpt_again(q, m, r);
@@ -153,6 +158,10 @@ int queue_start(struct queue *q, uint64_t now, uint64_t wall, bool same_boot)
 			mail_start(q, m);
 		else
 			ghost_end(q, m);
+	}
+	if (same_boot && q->live_mails) {
+		q->jobs_after = q->ticket + 1;
+		q->want_sync = true;
 	}
 	queue_done_trim(q, false);
 	queue_replay_done(q);

@@ -22,6 +22,8 @@ void queue_rcpt_hop(struct queue *q, struct rcpt *r, struct next_hop *hop); /* t
 void queue_rcpt_note(struct rcpt *r, struct note *n);			    /* takes over */
 void queue_rcpt_touch(struct queue *q, struct mail *m, struct rcpt *r, bool dirty);
 void queue_rcpt_fail(struct queue *q, struct mail *m, struct rcpt *r);
+/* A report of success is owed; takes over the note. */
+void queue_rcpt_succeed(struct queue *q, struct mail *m, struct rcpt *r, struct note *n);
 void queue_rcpt_defer(struct queue *q, struct mail *m, struct rcpt *r);
 void queue_rcpt_expire(struct queue *q, struct mail *m, struct rcpt *r);
 void queue_rcpt_hold(struct queue *q, struct mail *m, struct rcpt *r);
@@ -45,7 +47,9 @@ void queue_dissolve(struct queue *q, struct mail *m); /* READY -> ROUTED */
 uint64_t queue_retry_wait(struct queue *q, unsigned attempts);
 uint64_t queue_retry_last(const struct queue *q);
 uint64_t queue_expire_at(const struct queue *q, const struct mail *m);
-void queue_mail_by(struct queue *q, struct mail *m); /* its by-time: from wall to monotonic */
+/* When its life begins, and its by-time, from wall to monotonic. */
+void queue_mail_born(struct queue *q, struct mail *m, uint64_t age_max);
+uint64_t queue_mail_held_back(const struct queue *q, const struct mail *m); /* so long from now */
 uint64_t queue_to_wall(const struct queue *q, uint64_t mono);
 void queue_mail_timer(struct queue *q, struct mail *m);
 void queue_mail_due(struct queue *q, struct mail *m, uint64_t due); /* at the latest then */
@@ -80,7 +84,8 @@ struct rcpt *queue_ask_take(struct queue *q, uint64_t token, bool route, struct 
 /* jobs.c, reports.c */
 void queue_jobs_run(struct queue *q, unsigned max_jobs);
 void queue_job_free(struct queue *q, struct handed *h);
-void queue_report_failed(struct queue *q, struct mail *m, uint32_t event);
+void queue_report_owed(struct queue *q, struct mail *m, uint32_t event);
+bool queue_rcpt_warns(const struct mail *m, const struct rcpt *r); /* of delay, if asked for */
 void queue_report_delay(struct queue *q, struct mail *m);
 /* journal.c */
 void queue_entry(struct queue *q, const struct entry *e);

@@ -6,7 +6,8 @@
  *
  * - every recipient of every commit was delivered, or its sender was told by exactly one report, or
  *   there was nobody to tell, or the operator dropped it;
- * - what was delivered more than once was named possible-duplicate as often. */
+ * - what was delivered more than once was named possible-duplicate as often;
+ * - who asked to hear of success (RFC 3461) heard it once. */
 #include "fake.h"
 
 #include <string.h>
@@ -17,7 +18,7 @@
 struct target {
 	struct span address;
 	unsigned origins; /* bits: recipients of the envelope that stand for it */
-	unsigned delivered, named, failed, told, dropped;
+	unsigned delivered, named, failed, told, dropped, succeeded;
 	bool origin_ended; /* one of them failed or was dropped before it was expanded */
 };
 struct truth {
@@ -25,6 +26,8 @@ struct truth {
 	struct record_ref ref;
 	bool given; /* to this life of the queue or an earlier one */
 	bool gone;  /* forgotten: its segment may be recycled */
+	/* One recipient that wants to hear of success: as the envelope names it. */
+	unsigned succeeded, dropped;
 	struct target *targets;
 	size_t n_targets;
 };
@@ -75,13 +78,23 @@ static void origin_ends(struct truth *t, struct span address)
 	}
 }
 
+/* Nobody hears of its failures: a null sender, or NOTIFY without FAILURE. */
+static bool is_mute(const struct truth *t)
+{
+	uint64_t notify = t->m.rcpts[0].notify;
+
+	return t->m.reverse_path.len == 0 || (notify && !(notify & NOTIFY_FAILURE));
+}
+
 static void on_happening(void *arg, const char *event, uint64_t id, struct span rcpt)
 {
 	struct world *w = arg;
 	struct truth *t = truth_of(w, id);
 	struct target *target = t ? target_of(t, rcpt) : NULL;
-	bool mute = t && t->m.reverse_path.len == 0;
+	bool mute = t && is_mute(t);
 
+	if (t && strcmp(event, "dropped") == 0 && span_equal(rcpt, t->m.rcpts[0].address))
+		t->dropped++;
 	if (getenv("QUEUE_SEED"))
 		print_message("%s %s %.*s\n", event, ident_format(id).s, SPAN_FMT(rcpt));
 	if (t && (strcmp(event, "dropped") == 0 || (mute && strcmp(event, "failed") == 0)))
@@ -139,6 +152,13 @@ static struct truth *truth_new(
 	struct truth *t = &w->mails[w->n_mails++];
 
 	*t = (struct truth){.m = fake_message(&w->f, id, sender, rcpts), .ref = fake_ref(id)};
+	if (rnd(w, 4) == 0 && segment < 3) {
+		uint64_t notify = 1 + rnd(w, 15);
+		for (uint32_t i = 0; i < t->m.n_rcpts; i++)
+			t->m.rcpts[i].notify = notify & NOTIFY_NEVER ? NOTIFY_NEVER : notify;
+	}
+	if (rnd(w, 8) == 0 && segment < 3)
+		t->m.hold_until_wall_usec = w->f.wall + rnd(w, 7200) * SEC;
 	targets_make(w, t);
 	return t;
 }
@@ -242,6 +262,12 @@ static struct truth *report_commit(struct world *w, const struct fake_report *r)
 			(unsigned long long)r->event, r->delay);
 	for (uint32_t i = 0; i < r->n_rcpts && !r->delay; i++) {
 		struct target *target = target_of(parent, r->rcpts[i]);
+		parent->succeeded +=
+			r->success && span_equal(r->rcpts[i], parent->m.rcpts[0].address);
+		if (target && r->success)
+			target->succeeded++;
+		if (r->success)
+			continue;
 		if (target)
 			target->told++;
 		origin_ends(parent, r->rcpts[i]);
@@ -484,7 +510,7 @@ static void drain(struct world *w)
 
 static void check_target(uint64_t seed, const struct truth *t, const struct target *r)
 {
-	bool mute = t->m.reverse_path.len == 0;
+	bool mute = is_mute(t);
 	bool settled =
 		r->delivered || r->dropped || r->told || r->origin_ended || (mute && r->failed);
 
@@ -498,6 +524,32 @@ static void check_target(uint64_t seed, const struct truth *t, const struct targ
 		fail_msg("seed %llu: delivered %u times, named %u: message %s to %.*s",
 			(unsigned long long)seed, r->delivered, r->named, ident_format(t->m.id).s,
 			SPAN_FMT(r->address));
+}
+
+static void check_success(uint64_t seed, const struct truth *t)
+{
+	const struct message_rcpt *to = &t->m.rcpts[0];
+	bool wanted = t->m.reverse_path.len && (to->notify & NOTIFY_SUCCESS);
+	unsigned want = 0;
+
+	for (size_t k = 0; k < t->n_targets; k++) {
+		const struct target *target = &t->targets[k];
+		if (target->succeeded > 1 || (target->succeeded && !target->delivered))
+			fail_msg("seed %llu: success told %u times: message %s",
+				(unsigned long long)seed, target->succeeded,
+				ident_format(t->m.id).s);
+		want |= target->delivered && span_equal(target->address, to->address);
+	}
+	if (t->m.n_rcpts == 1 && wanted && want && !t->dropped && !t->targets[0].failed &&
+		t->succeeded != 1)
+		fail_msg("seed %llu: success told %u times: message %s to %.*s",
+			(unsigned long long)seed, t->succeeded, ident_format(t->m.id).s,
+			SPAN_FMT(to->address));
+	/* An alias with several: told once, if it was expanded; the operator may drop the report.
+	 */
+	if (t->succeeded > t->m.n_rcpts || (t->succeeded && !wanted))
+		fail_msg("seed %llu: success told %u times: message %s", (unsigned long long)seed,
+			t->succeeded, ident_format(t->m.id).s);
 }
 
 static void scenario(uint64_t seed, unsigned steps, bool big)
@@ -516,6 +568,7 @@ static void scenario(uint64_t seed, unsigned steps, bool big)
 		world_step(w);
 	drain(w);
 	for (size_t i = 0; i < w->n_mails; i++) {
+		check_success(seed, &w->mails[i]);
 		for (size_t k = 0; k < w->mails[i].n_targets; k++)
 			check_target(seed, &w->mails[i], &w->mails[i].targets[k]);
 	}

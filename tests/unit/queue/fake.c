@@ -80,9 +80,10 @@ static void on_report(void *arg, const struct queue_report *r)
 	assert_true(r->n_rcpts > 0);
 	f->reports = grow(f->reports, &f->cap_reports, f->n_reports, sizeof(*f->reports));
 	struct fake_report *report = &f->reports[f->n_reports++];
-	*report = (struct fake_report){r->message, r->event, r->delay, r->n_rcpts,
-		arena_alloc(f->arena, r->n_rcpts * sizeof(struct span)),
-		arena_span(f->arena, r->rcpts[0].text)};
+	*report =
+		(struct fake_report){r->message, r->event, r->delay, r->success, r->rcpts[0].action,
+			r->n_rcpts, arena_alloc(f->arena, r->n_rcpts * sizeof(struct span)),
+			arena_span(f->arena, r->rcpts[0].text)};
 	for (uint32_t i = 0; i < r->n_rcpts; i++)
 		report->rcpts[i] = arena_span(f->arena, r->rcpts[i].address);
 }

@@ -28,7 +28,8 @@ struct fake_ask {
 };
 struct fake_report {
 	uint64_t message, event;
-	bool delay;
+	bool delay, success;
+	enum queue_action action; /* of the first */
 	uint32_t n_rcpts;
 	struct span *rcpts; /* addresses */
 	struct span text;   /* of the first */

@@ -157,6 +157,9 @@ static void queue_job_alive__is_no_suspect(void **state)
 			queue_job_alive(f.q, job);
 		fake_start(&f, true);
 		fake_turn(&f, 1);
+		assert_int_equal(f.n_jobs, 0); /* not before what was recovered is durable */
+		fake_durable(&f, 0);
+		fake_turn(&f, 1);
 		assert_int_equal(fake_said_times(&f, "possible-duplicate"), alive ? 0 : 2);
 		assert_int_equal(f.n_jobs, alive ? 0 : 1);
 		struct outcome_rcpt rcpts[] = {{.index = 0, .result = OUTCOME_DELIVERED},

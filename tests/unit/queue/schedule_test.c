@@ -145,7 +145,7 @@ static void queue_start__a_wrong_clock_neither_expires_nor_stalls(void **state)
 		{0, 299, 315},
 		{100, 199, 215},
 		{-years, 299, 3780},
-		{years, 0, 0},
+		{years, 0, 30}, /* it is asked about */
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		const struct step_case *c = &cases[i];
@@ -164,6 +164,8 @@ static void queue_start__a_wrong_clock_neither_expires_nor_stalls(void **state)
 		f.wall = (uint64_t)((int64_t)f.wall + c->step * (int64_t)SEC);
 		f.now = 50 * SEC;
 		fake_start(&f, true);
+		queue_run(f.q, 0); /* what was recovered becomes durable */
+		fake_durable(&f, 0);
 		uint64_t due = queue_next_due(f.q);
 		assert_in_range(due - f.now, c->least * SEC, c->most * SEC);
 		fake_turn(&f, due - f.now);
