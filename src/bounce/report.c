@@ -1,57 +1,25 @@
-/* The report in its three parts (RFC 6522): words for people, fields for programs (RFC 3464), and
- * the header of the message that it is about. The body of that message does not go back: it may be
- * large, and who wrote it has it.
+/* The report in its three parts (RFC 6522): words for people, fields for programs (status.c), and
+ * of the message that it is about the header; with RET=FULL (RFC 3461 4.3) the whole message, if
+ * it failed and is not too large. The body does not go back unasked: who wrote it has it.
  *
  * The header's own rules: From and To as RFC 3464 section 2 wants them, Auto-Submitted (RFC 3834)
  * so that no robot answers, In-Reply-To so that mail programs show it beside the original. The
  * null reverse-path is the envelope's and set by the caller.
  *
- * Remote-MTA and Diagnostic-Code stand only where another server really spoke; our own findings
- * (no answer, expired) are told to people, and to programs by Status alone. */
+ * Everything is 7 bit, whatever the message was, unless its sender's own address is UTF-8: then the
+ * report needs SMTPUTF8 to travel anyway, and takes RFC 6533's forms. */
 #include "bounce/report.h"
 
 #include "base/ident.h"
+#include "bounce/status.h"
 #include "bounce/text.h"
 #include "mail/date.h"
 #include "mail/header.h"
+#include "mail/idna.h"
+#include "mail/xtext.h"
 #include <stdlib.h>
 
 #define MESSAGE_ID_MAX 250u
-
-/* ---- small pieces ---- */
-
-static bool all_digits(struct span s, size_t max)
-{
-	if (s.len == 0 || s.len > max)
-		return false;
-	for (size_t i = 0; i < s.len; i++)
-		if (s.ptr[i] < '0' || s.ptr[i] > '9')
-			return false;
-	return true;
-}
-
-/* RFC 3463 section 2: class "." subject "." detail. */
-static bool is_status(struct span s)
-{
-	if (s.len < 5 || (s.ptr[0] != '4' && s.ptr[0] != '5') || s.ptr[1] != '.')
-		return false;
-	struct span rest = span_from(s, 2);
-	size_t dot = span_index(rest, '.');
-	return all_digits(span_head(rest, dot), 3) && all_digits(span_from(rest, dot + 1), 3);
-}
-
-static void field_text(
-	struct buf *out, const char *name, const char *type, struct span value, size_t max)
-{
-	struct buf b = BUF_INIT(8 * REPORT_TEXT_MAX + 64);
-
-	buf_str(&b, type);
-	text_clean(&b, value, max);
-	if (b.error)
-		out->error = b.error;
-	text_field(out, name, buf_span(&b));
-	buf_done(&b);
-}
 
 static void field_date(struct buf *out, const char *name, uint64_t wall_usec)
 {
@@ -60,43 +28,15 @@ static void field_date(struct buf *out, const char *name, uint64_t wall_usec)
 	buf_str(out, "\r\n");
 }
 
-/* "192.0.2.1:25 mx.example.net": the name where there is one, else the address as a literal. */
-static void remote_name(struct buf *out, struct span remote)
-{
-	size_t space = span_index(remote, ' ');
-	struct span name = span_trim(span_from(remote, space));
-
-	if (name.len > 0) {
-		text_clean(out, name, 255);
-		return;
-	}
-	struct span address = span_head(remote, space);
-	size_t end = address.len;
-	while (end > 0 && address.ptr[end - 1] != ':' && address.ptr[end - 1] != ']')
-		end--;
-	if (end > 1 && address.ptr[end - 1] == ':')
-		address = span_head(address, end - 1);
-	bool literal = address.len > 0 && (address.ptr[0] == '[' || address.ptr[0] == '/');
-	if (!literal)
-		buf_char(out, '[');
-	text_clean(out, address, 255);
-	if (!literal)
-		buf_char(out, ']');
-}
-
-static void reply_text(struct buf *out, const struct report_rcpt *p)
-{
-	if (p->code > 0)
-		buf_printf(out, "%u ", (unsigned)p->code);
-	/* Most servers begin their text with it (RFC 2034). */
-	if (is_status(p->enhanced) && !span_starts_nocase(p->text, p->enhanced)) {
-		buf_put(out, p->enhanced);
-		buf_char(out, ' ');
-	}
-	text_clean(out, p->text, REPORT_TEXT_MAX);
-}
-
 /* ---- the part for people ---- */
+
+static const char *const successes[] = {
+	[REPORT_DELIVERED] = "It was delivered.",
+	[REPORT_RELAYED] = "It was given to the next server, which sends no reports like this: you "
+			   "will hear no more unless that server finds it cannot deliver it.",
+	[REPORT_EXPANDED] = "This address stands for several others: it goes on to them, and you "
+			    "will hear of failures only.",
+};
 
 static void human_rcpt(struct buf *out, const struct report_rcpt *p)
 {
@@ -113,12 +53,15 @@ static void human_rcpt(struct buf *out, const struct report_rcpt *p)
 	}
 	text_wrap(out, "  ", buf_span(&b));
 	buf_reset(&b);
+	if (p->action >= REPORT_DELIVERED)
+		text_wrap(out, "      ", span_str(successes[p->action]));
 	if (p->remote_said) {
 		buf_str(&b, "The server ");
-		remote_name(&b, p->remote);
+		status_remote_name(&b, p->remote);
 		buf_str(&b, " answered: ");
 	}
-	reply_text(&b, p);
+	if (p->remote_said || p->action < REPORT_DELIVERED)
+		status_reply(&b, p);
 	text_wrap(out, "      ", buf_span(&b));
 	buf_str(out, "\r\n");
 	buf_done(&b);
@@ -146,6 +89,9 @@ static void human_part(struct buf *out, const struct report *r)
 		human_date(out, "\r\nYour message of ", r->arrival_wall_usec,
 			"\r\ncould not be delivered yet to the recipients below.\r\n");
 		human_date(out, "We go on trying until ", r->expires_wall_usec, ".\r\n\r\n");
+	} else if (r->success) {
+		human_date(out, "\r\nYou asked to be told what became of your message of\r\n",
+			r->arrival_wall_usec, ":\r\n\r\n");
 	} else {
 		human_date(out, "\r\nWe are sorry: your message of ", r->arrival_wall_usec,
 			"\r\ncould not be delivered to the recipients below. We have stopped "
@@ -156,49 +102,13 @@ static void human_part(struct buf *out, const struct report *r)
 	if (r->n_rcpts > REPORT_NAMED_MAX)
 		buf_printf(out, "  ... and %u more: see the attached delivery report.\r\n\r\n",
 			r->n_rcpts - REPORT_NAMED_MAX);
-	if (!r->delay)
+	if (!r->delay && !r->success)
 		buf_str(out, "Please look for a mistake in the address. If you find none and need "
 			     "help,\r\nforward this report to your postmaster.\r\n\r\n");
-	buf_str(out, "The header of your message is attached, so that you can recognise it.\r\n");
-}
-
-/* ---- the part for programs: RFC 3464 2.2, 2.3 ---- */
-
-static void status_rcpt(struct buf *out, const struct report *r, const struct report_rcpt *p)
-{
-	struct buf b = BUF_INIT(8 * REPORT_TEXT_MAX);
-
-	buf_str(out, "\r\n");
-	if (p->original.len > 0 && !span_equal(p->original, p->address))
-		field_text(out, "Original-Recipient", "rfc822; ", p->original, REPORT_TEXT_MAX);
-	field_text(out, "Final-Recipient", "rfc822; ", p->address, REPORT_TEXT_MAX);
-	text_field(out, "Action", r->delay ? SPAN_LIT("delayed") : SPAN_LIT("failed"));
-	text_field(out, "Status",
-		is_status(p->enhanced) ? p->enhanced
-		: r->delay	       ? SPAN_LIT("4.0.0")
-				       : SPAN_LIT("5.0.0"));
-	if (p->remote_said && p->remote.len > 0) {
-		buf_str(&b, "dns; ");
-		remote_name(&b, p->remote);
-		text_field(out, "Remote-MTA", buf_span(&b));
-		buf_reset(&b);
-	}
-	if (p->remote_said && p->code > 0) {
-		buf_str(&b, "smtp; ");
-		reply_text(&b, p);
-		text_field(out, "Diagnostic-Code", buf_span(&b));
-	}
-	if (r->delay)
-		field_date(out, "Will-Retry-Until", r->expires_wall_usec);
-	buf_done(&b);
-}
-
-static void status_part(struct buf *out, const struct report *r)
-{
-	field_text(out, "Reporting-MTA", "dns; ", r->hostname, 255);
-	field_date(out, "Arrival-Date", r->arrival_wall_usec);
-	for (uint32_t i = 0; i < r->n_rcpts; i++)
-		status_rcpt(out, r, &r->rcpts[i]);
+	buf_str(out, r->original_is_whole
+			     ? "Your message is attached.\r\n"
+			     : "The header of your message is attached, so that you can recognise "
+			       "it.\r\n");
 }
 
 /* ---- the original's header ---- */
@@ -248,12 +158,16 @@ static void put_header(struct buf *out, const struct report *r, struct span abou
 	text_field(out, "From", buf_span(&b));
 	buf_reset(&b);
 	buf_char(&b, '<');
-	text_clean(&b, r->to, REPORT_TEXT_MAX);
+	if (r->utf8 && text_is_utf8(r->to))
+		buf_put(&b, r->to);
+	else
+		text_clean(&b, r->to, REPORT_TEXT_MAX);
 	buf_char(&b, '>');
 	text_field(out, "To", buf_span(&b));
 	text_field(out, "Subject",
-		r->delay ? SPAN_LIT("Delayed mail (still being tried)")
-			 : SPAN_LIT("Undelivered mail returned to sender"));
+		r->delay     ? SPAN_LIT("Delayed mail (still being tried)")
+		: r->success ? SPAN_LIT("Delivery report")
+			     : SPAN_LIT("Undelivered mail returned to sender"));
 	field_date(out, "Date", r->now_wall_usec);
 	buf_printf(out, "Message-ID: <%s.%llu.report@", ident_format(r->message).s,
 		(unsigned long long)r->event);
@@ -274,8 +188,9 @@ static bool contains(struct span in, const char *needle)
 
 struct parts {
 	struct buf human, status;
-	struct span header;
-	bool header_7bit;
+	struct span original; /* its header, or all of it */
+	const char *original_type, *original_encoding, *original_what;
+	bool quote; /* the original goes in quoted-printable */
 };
 
 /* RFC 2046 5.1.1: must occur in no part. Quoted-printable cannot hold "=_" (RFC 2045 6.7). */
@@ -289,7 +204,8 @@ static void choose_boundary(struct buf *out, const struct report *r, const struc
 			return;
 		out->len--;
 		if (!contains(buf_span(&p->human), out->ptr) &&
-			!contains(buf_span(&p->status), out->ptr) && !contains(p->header, out->ptr))
+			!contains(buf_span(&p->status), out->ptr) &&
+			!contains(p->original, out->ptr))
 			return;
 	}
 }
@@ -303,8 +219,11 @@ static void put_part(struct buf *out, struct span boundary, const char *header)
 	buf_str(out, "\r\n");
 }
 
-static void put_parts(struct buf *out, struct span boundary, const struct parts *p)
+static void put_parts(
+	struct buf *out, struct span boundary, const struct report *r, const struct parts *p)
 {
+	struct buf h = BUF_INIT(512);
+
 	buf_str(out,
 		"Content-Type: multipart/report; report-type=delivery-status;\r\n boundary=\"");
 	buf_put(out, boundary);
@@ -314,38 +233,62 @@ static void put_parts(struct buf *out, struct span boundary, const struct parts 
 		"charset=us-ascii\r\n");
 	buf_put(out, buf_span(&p->human));
 	put_part(out, boundary,
-		"Content-Description: Delivery report\r\nContent-Type: "
-		"message/delivery-status\r\n");
+		r->utf8 ? "Content-Description: Delivery report\r\nContent-Type: "
+			  "message/global-delivery-status\r\nContent-Transfer-Encoding: 8bit\r\n"
+			: "Content-Description: Delivery report\r\nContent-Type: "
+			  "message/delivery-status\r\n");
 	buf_put(out, buf_span(&p->status));
-	put_part(out, boundary,
-		p->header_7bit ? "Content-Description: Header of the message\r\n"
-				 "Content-Type: text/rfc822-headers\r\n"
-			       : "Content-Description: Header of the message\r\n"
-				 "Content-Type: text/rfc822-headers\r\n"
-				 "Content-Transfer-Encoding: quoted-printable\r\n");
-	if (p->header_7bit)
-		buf_put(out, p->header);
+	buf_printf(&h, "Content-Description: %s\r\nContent-Type: %s\r\n", p->original_what,
+		p->original_type);
+	if (p->original_encoding)
+		buf_printf(&h, "Content-Transfer-Encoding: %s\r\n", p->original_encoding);
+	buf_append(&h, "", 1);
+	put_part(out, boundary, h.error ? "" : h.ptr);
+	buf_done(&h);
+	if (p->quote)
+		text_quoted_printable(out, p->original);
 	else
-		text_quoted_printable(out, p->header);
+		buf_put(out, p->original);
 	buf_str(out, "\r\n--");
 	buf_put(out, boundary);
 	buf_str(out, "--\r\n");
 }
 
+/* RFC 6522 3 (c); RFC 6533 5: what has UTF-8 in its header is no message/rfc822. A message may go
+ * back in 8 bit, for whoever sends it on to convert, but not in an encoding of its own (RFC 2046
+ * 5.2.1); its header alone is quoted-printable where it needs to be. */
+static void choose_original(const struct report *r, struct parts *p)
+{
+	struct span header = original_header(r->original);
+	bool global = r->original_utf8 && !text_is_ascii(header);
+
+	p->original = header;
+	p->original_what = "Header of the message";
+	p->original_type = global ? "message/global-headers" : "text/rfc822-headers";
+	p->quote = !text_is_7bit(header);
+	p->original_encoding = p->quote ? "quoted-printable" : NULL;
+	if (!r->original_is_whole || !text_is_lines(r->original) || (global && !r->utf8))
+		return;
+	p->original = r->original;
+	p->original_what = "Undelivered message";
+	p->original_type = global ? "message/global" : "message/rfc822";
+	p->quote = false;
+	p->original_encoding = text_is_7bit(r->original) ? NULL : "8bit";
+}
+
 void report_write(const struct report *r, struct buf *out)
 {
-	struct parts p = {.human = BUF_INIT(REPORT_OCTETS_MAX),
-		.status = BUF_INIT(REPORT_OCTETS_MAX),
-		.header = original_header(r->original)};
+	struct parts p = {
+		.human = BUF_INIT(REPORT_OCTETS_MAX), .status = BUF_INIT(REPORT_OCTETS_MAX)};
 	struct buf boundary = BUF_INIT(128), about = BUF_INIT(MESSAGE_ID_MAX);
 
-	p.header_7bit = text_is_7bit(p.header);
-	original_id(&about, p.header);
+	choose_original(r, &p);
+	original_id(&about, original_header(r->original));
 	human_part(&p.human, r);
-	status_part(&p.status, r);
+	status_write(r, &p.status);
 	choose_boundary(&boundary, r, &p);
 	put_header(out, r, buf_span(&about));
-	put_parts(out, buf_span(&boundary), &p);
+	put_parts(out, buf_span(&boundary), r, &p);
 	const int errors[] = {p.human.error, p.status.error, boundary.error};
 	for (size_t i = 0; i < ARRAY_LEN(errors); i++)
 		if (errors[i] && !out->error)

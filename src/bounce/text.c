@@ -98,7 +98,7 @@ void text_wrap(struct buf *out, const char *indent, struct span value)
 	}
 }
 
-bool text_is_7bit(struct span s)
+static bool is_lines(struct span s, unsigned char last)
 {
 	size_t column = 0;
 
@@ -110,10 +110,20 @@ bool text_is_7bit(struct span s)
 			column = 0;
 			continue;
 		}
-		if (c == 0 || c >= 0x80 || c == '\r' || c == '\n' || ++column > 998)
+		if (c == 0 || c > last || c == '\r' || c == '\n' || ++column > 998)
 			return false;
 	}
 	return true;
+}
+
+bool text_is_7bit(struct span s)
+{
+	return is_lines(s, 0x7f);
+}
+
+bool text_is_lines(struct span s)
+{
+	return is_lines(s, 0xff);
 }
 
 static void qp_octet(struct buf *out, size_t *column, unsigned char c, bool literal)

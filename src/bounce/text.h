@@ -12,5 +12,7 @@ void text_field(struct buf *out, const char *name, struct span value);
 void text_wrap(struct buf *out, const char *indent, struct span value);
 /* Quoted-printable (RFC 2045 6.7) of octets with CRLF or LF line ends. */
 void text_quoted_printable(struct buf *out, struct span octets);
+/* Are they lines of text that SMTP carries, 8 bit or not (RFC 2045 2.8)? */
+bool text_is_lines(struct span octets);
 /* May the octets travel as 7 bit lines (RFC 2045 2.7)? */
 bool text_is_7bit(struct span octets);

@@ -164,6 +164,17 @@ void utf8_address_encode(struct span in, struct buf *out)
 	}
 }
 
+bool text_is_utf8(struct span in)
+{
+	for (size_t i = 0; i < in.len;) {
+		size_t n = utf8_non_ascii_length(in, i);
+		if (n == 0 && (octet_at(in, i) > 127 || is_control(octet_at(in, i))))
+			return false;
+		i += MAX(n, (size_t)1);
+	}
+	return true;
+}
+
 bool text_is_printable(struct span in)
 {
 	for (size_t i = 0; i < in.len; i++)

@@ -15,5 +15,7 @@ void utf8_address_encode(struct span in, struct buf *out);
  * type is kept as written. utf8: SMTPUTF8 was asked for. -EINVAL; what is decoded has no control
  * octets. */
 MUST_CHECK int orcpt_decode(struct span in, bool utf8, struct buf *out);
+/* Well-formed UTF-8 (RFC 3629) without control octets, whole span? */
+bool text_is_utf8(struct span in);
 /* Printable ASCII, SP included, whole span? */
 bool text_is_printable(struct span in);

@@ -11,11 +11,18 @@
 #include "base/log.h"
 #include "base/stats.h"
 #include "bounce/report.h"
+#include "mail/idna.h"
+#include "mail/xtext.h"
 #include <stdlib.h>
 #include <string.h>
 
 #define UNWRITTEN_MAX 1000u /* reports that wait for our writer to get a segment */
 #define COMMIT_ROOM   (64u * 1024u)
+
+_Static_assert((int)REPORT_EXPANDED == (int)ACTION_EXPANDED &&
+		       (int)REPORT_RELAYED == (int)ACTION_RELAYED &&
+		       (int)REPORT_DELAYED == (int)ACTION_DELAYED,
+	"actions have one order");
 
 struct writing {
 	struct list node; /* in d->unwritten */
@@ -119,24 +126,44 @@ void dispatcher_report_late(struct dispatcher *d, const struct late *late)
 	release_ended(d);
 }
 
-static void header_of(struct dispatcher *d, const struct queue_report *report, struct buf *out)
+/* RFC 3461 4.3: the whole message only where it was asked for and something failed; and only where
+ * it is of a size and kind that a report can carry. */
+static bool wants_whole(const struct queue_report *report, const struct message *m)
+{
+	return m->ret == MESSAGE_RET_FULL && !report->delay && !report->success &&
+	       m->size <= REPORT_FULL_MAX && m->body != 2;
+}
+
+/* What the COMMIT says of the message, for the report; it borrows from it. A report without that
+ * is better than none. */
+static void message_facts(struct dispatcher *d, const struct queue_report *report,
+	struct report_rcpt *rcpts, struct report *out, struct buf *original)
 {
 	struct loaded *l;
-	int r = message_load(d, report->message, &report->commit, &l);
 
-	if (r == 0)
-		r = message_head(d, l, REPORT_HEADER_MAX, out);
-	/* A report without the header is better than none. */
-	if (r < 0)
-		buf_reset(out);
+	if (message_load(d, report->message, &report->commit, &l) < 0)
+		return;
+	out->envid = l->m.envid;
+	out->original_utf8 = (l->m.flags & MESSAGE_SMTPUTF8) != 0;
+	for (uint32_t i = 0; i < report->n_rcpts; i++) {
+		if (report->rcpts[i].origin < l->m.n_rcpts)
+			rcpts[i].orcpt = l->m.rcpts[report->rcpts[i].origin].orcpt;
+	}
+	bool whole = wants_whole(report, &l->m);
+	if (message_head(d, l, whole ? REPORT_FULL_MAX : REPORT_HEADER_MAX, original) < 0)
+		buf_reset(original);
+	else
+		out->original_is_whole = whole && original->len == l->m.size;
 }
 
 static void compose(struct dispatcher *d, const struct queue_report *report,
-	const struct report_rcpt *rcpts, struct buf *out)
+	struct report_rcpt *rcpts, struct buf *out)
 {
-	struct buf original = BUF_INIT(REPORT_HEADER_MAX + 1);
+	struct buf original = BUF_INIT(REPORT_FULL_MAX + 1);
 	struct report r = {
 		.delay = report->delay,
+		.success = report->success,
+		.utf8 = !text_is_ascii(report->reverse_path) && text_is_utf8(report->reverse_path),
 		.message = report->message,
 		.event = report->event,
 		.hostname = span_str(role_config(d->process)->hostname),
@@ -148,7 +175,7 @@ static void compose(struct dispatcher *d, const struct queue_report *report,
 		.n_rcpts = report->n_rcpts,
 	};
 
-	header_of(d, report, &original);
+	message_facts(d, report, rcpts, &r, &original);
 	r.original = buf_span(&original);
 	report_write(&r, out);
 	buf_done(&original);
@@ -157,9 +184,12 @@ static void compose(struct dispatcher *d, const struct queue_report *report,
 static int store_text(struct writing *w)
 {
 	struct message_rcpt to = {.address = buf_span(&w->to)};
+	bool ascii = text_is_ascii(buf_span(&w->text)), utf8 = !text_is_ascii(buf_span(&w->to));
 	struct message m = {
 		.arrival_wall_usec = loop_wall_usec(),
-		.flags = MESSAGE_REPORT,
+		.flags = MESSAGE_REPORT | (ascii ? 0 : MESSAGE_8BIT_BODY) |
+			 (utf8 ? MESSAGE_SMTPUTF8 | MESSAGE_UTF8_HEADER : 0),
+		.body = ascii ? 0 : 1,
 		.parent = w->message,
 		.event = w->event,
 		.relay = 1, /* ours: it may go wherever the sender is */
@@ -208,6 +238,7 @@ void dispatcher_report(void *arg, const struct queue_report *report)
 	for (uint32_t i = 0; i < report->n_rcpts; i++) {
 		const struct queue_report_rcpt *p = &report->rcpts[i];
 		rcpts[i] = (struct report_rcpt){
+			.action = (enum report_action)p->action,
 			.address = p->address,
 			.original = p->original,
 			.code = p->code,

@@ -48,7 +48,7 @@ struct entry_rcpt {
 	enum entry_rcpt_state state;
 	uint8_t flags;
 	uint16_t attempts;
-	uint32_t event;		/* FAILED, SUCCEEDED; MERGED: how many children it has */
+	uint32_t event;		/* of its report, or 0; MERGED: how many children it has */
 	uint64_t due_wall_usec; /* 0: at once */
 	struct span address;	/* empty: as in the envelope */
 	bool has_note;		/* the last outcome: */

@@ -92,7 +92,7 @@ void queue_entry_rcpt(struct queue *q, const struct mail *m, const struct rcpt *
 			    (r->flags & RF_NOTICE ? ENTRY_NOTICE : 0));
 	if (r->flags & RF_OWN)
 		e.address = rcpt_address(r);
-	if (e.state == ENTRY_FAILED || e.state == ENTRY_SUCCEEDED || e.state == ENTRY_MERGED)
+	if (e.state != ENTRY_PENDING && e.state != ENTRY_HELD)
 		e.event = r->event;
 	if (r->state == RCPT_DEFERRED && !(r->flags & RF_GATED))
 		e.due_wall_usec = queue_to_wall(q, r->due);

@@ -78,6 +78,8 @@ static bool state_is_pending(unsigned state)
 
 void queue_rcpt_set(struct queue *q, struct mail *m, struct rcpt *r, enum rcpt_state state)
 {
+	bool owed = rcpt_owes_report(r);
+
 	assert(!(m->flags & MAIL_GHOST));
 	q->by_state[r->state]--;
 	q->by_state[state]++;
@@ -91,7 +93,9 @@ void queue_rcpt_set(struct queue *q, struct mail *m, struct rcpt *r, enum rcpt_s
 	if (rcpt_is_live(r))
 		m->live++;
 	r->flags &= (uint16_t) ~(RF_ASKED | RF_GATED);
-	if (rcpt_owes_report(r))
+	/* One that was told keeps its event's number, so that no other gets it after a checkpoint.
+	 */
+	if (rcpt_owes_report(r) || (!rcpt_is_live(r) && !owed))
 		r->event = 0;
 	if (state >= RCPT_HELD)
 		r->flags &= (uint16_t) ~(RF_HOLD | RF_DROP);

@@ -94,7 +94,7 @@ static void rcpt_apply(struct queue *q, struct mail *m, const struct entry_rcpt 
 	if (e->address.len)
 		queue_rcpt_address(r, e->address);
 	r->event = e->event;
-	if (e->state == ENTRY_FAILED || e->state == ENTRY_SUCCEEDED)
+	if (e->state != ENTRY_PENDING && e->state != ENTRY_HELD && e->state != ENTRY_MERGED)
 		m->next_event = MAX(m->next_event, e->event + 1);
 	if (e->has_note)
 		queue_rcpt_note(

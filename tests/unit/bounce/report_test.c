@@ -113,6 +113,7 @@ static void report_write__delay_and_own_finding(void **state)
 {
 	(void)state;
 	struct report_rcpt p = {
+		.action = REPORT_DELAYED,
 		.address = SPAN_LIT("list@example.net"),
 		.original = SPAN_LIT("alias@example.org"),
 		.enhanced = SPAN_LIT("not one"),
@@ -134,6 +135,104 @@ static void report_write__delay_and_own_finding(void **state)
 }
 
 /* A reply that tries to write fields, parts and terminal controls of its own. */
+/* RFC 3461 6.3, RFC 3464 2.2.1, 2.3.1: what the sender gave comes back. */
+static void report_write__success(void **state)
+{
+	(void)state;
+	static const char *const wants[] = {
+		"\r\nSubject: Delivery report\r\n",
+		"\r\n\r\nOriginal-Envelope-Id: QQ314159\r\nReporting-MTA: dns; mx.example.org\r\n",
+		"\r\nOriginal-Recipient: rfc822; Bob+x@example.net\r\nFinal-Recipient: rfc822; "
+		"bob@example.net\r\nAction: delivered\r\nStatus: 2.1.5\r\n",
+		"\r\nFinal-Recipient: rfc822; carol@example.net\r\nAction: relayed\r\nStatus: "
+		"2.0.0\r\n",
+		"\r\nFinal-Recipient: rfc822; list@example.net\r\nAction: expanded\r\nStatus: "
+		"2.0.0\r\n",
+	};
+	const struct report_rcpt p[] = {
+		{.action = REPORT_DELIVERED,
+			.address = SPAN_LIT("bob@example.net"),
+			.orcpt = SPAN_LIT("rfc822;Bob+x@example.net"),
+			.enhanced = SPAN_LIT("2.1.5")},
+		{.action = REPORT_RELAYED, .address = SPAN_LIT("carol@example.net")},
+		{.action = REPORT_EXPANDED, .address = SPAN_LIT("list@example.net")},
+	};
+	struct report r = report_of(p, ARRAY_LEN(p), SPAN_LIT(original));
+	r.success = true;
+	r.envid = SPAN_LIT("QQ314159");
+	struct buf b;
+	struct span s = write_report(&r, &b);
+
+	for (size_t i = 0; i < ARRAY_LEN(wants); i++)
+		check_has(s, wants[i]);
+	assert_int_equal(count(s, "forward this report"), 0);
+	assert_int_equal(count(s, "Will-Retry-Until"), 0);
+	check_lines(s);
+	buf_done(&b);
+}
+
+/* RFC 3461 4.3: RET=FULL. */
+static void report_write__returns_the_whole_message(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *original, *type, *encoding;
+		bool utf8_message, body;
+	} cases[] = {
+		{"Subject: hi\r\n\r\nbody\r\n", "message/rfc822", NULL, false, true},
+		{"Subject: hi\r\n\r\nb\303\266dy\r\n", "message/rfc822", "8bit", false, true},
+		{"Subject: hi\r\n\r\nbody\n", "text/rfc822-headers", NULL, false, false},
+		{"Subject: h\303\266\r\n\r\nbody\r\n", "message/global-headers", "quoted-printable",
+			true, false},
+		{"Subject: h\303\266\r\n\r\nbody\r\n", "message/rfc822", "8bit", false, true},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct report r = report_of(&bob, 1, span_str(cases[i].original));
+		struct buf b, want = BUF_INIT(256);
+		r.original_is_whole = true;
+		r.original_utf8 = cases[i].utf8_message;
+		buf_printf(&want, "\r\nContent-Type: %s\r\n", cases[i].type);
+		if (cases[i].encoding)
+			buf_printf(&want, "Content-Transfer-Encoding: %s\r\n", cases[i].encoding);
+		buf_append(&want, "\r\n", 3);
+		struct span s = write_report(&r, &b);
+		check_has(s, want.ptr);
+		assert_int_equal(count(s, cases[i].original), cases[i].body);
+		buf_done(&want);
+		buf_done(&b);
+	}
+}
+
+/* RFC 6533: addresses in UTF-8, as 7 bit (3) and, to a sender whose own is, as they are (4). */
+static void report_write__utf8(void **state)
+{
+	(void)state;
+	const struct report_rcpt p = {.address = SPAN_LIT("j\303\266rg@example.net"),
+		.orcpt = SPAN_LIT("utf-8;j\303\266rg+x@example.net"),
+		.enhanced = SPAN_LIT("5.1.1")};
+	struct report r = report_of(&p, 1, SPAN_LIT("Subject: h\303\266\r\n\r\nbody\r\n"));
+	struct buf b;
+
+	r.original_utf8 = true;
+	struct span s = write_report(&r, &b);
+	check_has(s, "\r\nOriginal-Recipient: utf-8; j\\x{F6}rg\\x{2B}x@example.net\r\n");
+	check_has(s, "\r\nFinal-Recipient: utf-8; j\\x{F6}rg@example.net\r\n");
+	check_has(s, "\r\nContent-Type: message/delivery-status\r\n");
+	check_lines(s);
+	buf_done(&b);
+
+	r.utf8 = true;
+	r.to = SPAN_LIT("\303\244da@example.org");
+	r.original_is_whole = true;
+	s = write_report(&r, &b);
+	check_has(s, "\r\nTo: <\303\244da@example.org>\r\n");
+	check_has(s, "\r\nFinal-Recipient: utf-8; j\303\266rg@example.net\r\n");
+	check_has(s, "\r\nContent-Type: message/global-delivery-status\r\n");
+	check_has(s, "\r\nContent-Type: message/global\r\nContent-Transfer-Encoding: 8bit\r\n");
+	buf_done(&b);
+}
+
 static void report_write__hostile_reply(void **state)
 {
 	(void)state;
@@ -246,6 +345,9 @@ int main(void)
 		cmocka_unit_test(report_write__failure),
 		cmocka_unit_test(report_write__delay_and_own_finding),
 		cmocka_unit_test(report_write__hostile_reply),
+		cmocka_unit_test(report_write__success),
+		cmocka_unit_test(report_write__returns_the_whole_message),
+		cmocka_unit_test(report_write__utf8),
 		cmocka_unit_test(report_write__odd_headers),
 		cmocka_unit_test(report_write__many_recipients),
 		cmocka_unit_test(text_field__folds),
