@@ -142,9 +142,7 @@ static void queue_start__a_wrong_clock_neither_expires_nor_stalls(void **state)
 	(void)state;
 	const int64_t years = 10 * 365 * 86400;
 	const struct step_case cases[] = {
-		{0, 299, 315},
-		{100, 199, 215},
-		{-years, 299, 3780},
+		{0, 299, 315}, {100, 199, 215}, {-years, 299, 3780},
 		{years, 0, 30}, /* it is asked about */
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
