@@ -89,18 +89,14 @@ static int take(struct listener *l, int fd, struct address *client)
 		.ended = connection_ended,
 		.arg = l->permits,
 	};
-	const int on = 1;
 
 	if (l->local && !peer_uid(fd, &origin.uid)) {
 		fd_close(fd);
 		return 0;
 	}
 	bool unix_peer = l->local || address_is_unix(client);
-	if (!unix_peer) {
+	if (!unix_peer)
 		unmap(client);
-		/* A reply of several writes must not wait for the peer's delayed ACK. */
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	}
 	origin.client = *client;
 	enum permit_result permit = permits_enter(
 		l->permits, l->server->settings->config, unix_peer ? NULL : client, &origin.permit);
@@ -175,7 +171,11 @@ int listener_new(int fd, struct server *server, struct permits *permits, struct 
 	l->local = local;
 	l->again.fn = on_again;
 	l->pause.fn = on_pause_over;
-	int r = watch_init(&l->watch, fd, on_ready);
+	const int on = 1;
+	/* A reply of several writes must not wait for the peer's delayed ACK. What is accepted has
+	 * it from here; on a unix socket it fails, and is not needed. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	int r = watch_init_shared(&l->watch, fd, on_ready);
 	if (r < 0) {
 		settings_unref(l->settings);
 		free(l);

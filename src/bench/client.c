@@ -224,7 +224,7 @@ SUSPENDS static int client_open(struct client *c)
 	c->first = true;
 	int r = dial_target(l->o, &l->o->target, &fd);
 	if (r >= 0)
-		r = stream_new(fd, &c->s);
+		r = stream_new_known(fd, !address_is_unix(&l->o->target), &c->s);
 	if (r >= 0) {
 		l->connections++;
 		l->open++;

@@ -33,18 +33,17 @@ uint64_t sink_cpu_usec(void)
 
 /* ---- listening ---- */
 
-static void session_start(struct sink *k, int fd)
+static void session_start(struct sink *k, int fd, bool tcp)
 {
 	struct sink_session *session = calloc(1, sizeof(*session));
-	int on = 1;
 
 	if (!session) {
 		fd_close(fd);
 		return;
 	}
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	session->sink = k;
 	session->fd = fd;
+	session->tcp = tcp;
 	if (fiber_spawn(sink_session_fiber, session, &session->fiber) < 0) {
 		fd_close(fd);
 		free(session);
@@ -57,6 +56,7 @@ static void session_start(struct sink *k, int fd)
 
 struct listening {
 	struct watch watch;
+	bool tcp;
 	struct loop_defer more; /* the batch was cut short */
 };
 
@@ -67,7 +67,7 @@ static void accept_batch(struct listening *l)
 		if (fd < 0 && errno != ECONNABORTED && errno != EINTR)
 			return;
 		if (fd >= 0)
-			session_start(&the_sink, fd);
+			session_start(&the_sink, fd, l->tcp);
 	}
 	loop_defer(&l->more);
 }
@@ -90,6 +90,10 @@ static int listen_at(const struct address *a, struct listening *l)
 	if (fd < 0)
 		return -errno;
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	/* What is accepted has it from here. */
+	l->tcp = !address_is_unix(a);
+	if (l->tcp)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	l->watch.fd = fd;
 	l->more.fn = on_more;
 	if (bind(fd, (const struct sockaddr *)&a->ss, a->len) < 0 || listen(fd, SINK_BACKLOG) < 0)

@@ -19,6 +19,7 @@ struct sink_session {
 	struct sink *sink;
 	struct fiber *fiber;
 	int fd; /* taken by the stream */
+	bool tcp;
 };
 /* One fiber; arg: a struct sink_session, which it frees. */
 SUSPENDS void sink_session_fiber(void *arg);

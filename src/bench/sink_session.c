@@ -363,7 +363,7 @@ void sink_session_fiber(void *arg)
 	struct sitting t = {.sink = k, .decoded = BUF_INIT(DECODED_MAX), .lmtp = k->o->lmtp};
 
 	intake_init(&t.intake);
-	if (stream_new(session->fd, &t.s) >= 0) {
+	if (stream_new_known(session->fd, session->tcp, &t.s) >= 0) {
 		stream_set_timeout(t.s, SINK_TIMEOUT, SINK_TIMEOUT);
 		(void)!converse(&t);
 	}

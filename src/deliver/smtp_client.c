@@ -289,7 +289,7 @@ int smtp_client_open(struct delivery *d, const char *hostname, struct smtp_clien
 		return r;
 	}
 	STATS_ADD(outbound_connections_total, 1);
-	r = stream_new(fd, &c->stream);
+	r = stream_new_known(fd, !address_is_unix(&peer), &c->stream);
 	if (r < 0)
 		return r;
 	/* All of greeting and EHLO: a peer that sends a line now and then holds us no longer. */

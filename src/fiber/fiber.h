@@ -56,10 +56,16 @@ MUST_CHECK int watch_init(struct watch *w, int fd, void (*on_ready)(struct watch
  * reads, which is a wake-up for nothing unless somebody waits for room. */
 MUST_CHECK int watch_init_input(
 	struct watch *w, int fd, void (*on_ready)(struct watch *, uint32_t));
+/* For a listening socket that several processes watch: a connection wakes one of them, the first
+ * that is asleep. */
+MUST_CHECK int watch_init_shared(
+	struct watch *w, int fd, void (*on_ready)(struct watch *, uint32_t));
 /* Changes whether writable edges come; an fd that is writable by now gives one at once. */
 MUST_CHECK int watch_want_output(struct watch *w, bool wanted);
 void watch_done(
 	struct watch *w); /* wakes waiters with -ECANCELED; safe when never initialised (zeroed) */
+/* The same, and closes w->fd (w->fd is -1 then); for an fd that no other process has. */
+void watch_done_and_close(struct watch *w);
 
 /* ---- fibers ---- */
 typedef void (*fiber_fn)(void *arg);

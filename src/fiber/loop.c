@@ -119,18 +119,19 @@ int watch_init_input(struct watch *w, int fd, void (*on_ready)(struct watch *, u
 	return watch_add(w, fd, on_ready, WATCH_INPUT);
 }
 
+int watch_init_shared(struct watch *w, int fd, void (*on_ready)(struct watch *, uint32_t))
+{
+	return watch_add(w, fd, on_ready, EPOLLIN | EPOLLET | EPOLLEXCLUSIVE);
+}
+
 int watch_want_output(struct watch *w, bool wanted)
 {
 	return watch_control(w, EPOLL_CTL_MOD, WATCH_INPUT | (wanted ? EPOLLOUT : 0));
 }
 
-void watch_done(struct watch *w)
+static void watch_forget(struct watch *w)
 {
-	if (!w->registered)
-		return;
 	w->registered = false;
-	/* Not left to close(): another process may hold the same open file. */
-	epoll_ctl(runtime.epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
 	for (int i = runtime.next_event; i < runtime.n_events; i++)
 		if (runtime.events[i].data.ptr == w)
 			runtime.events[i].data.ptr = NULL;
@@ -138,6 +139,22 @@ void watch_done(struct watch *w)
 		fiber_wake(w->reader, -ECANCELED);
 	if (w->writer)
 		fiber_wake(w->writer, -ECANCELED);
+}
+
+void watch_done(struct watch *w)
+{
+	if (!w->registered)
+		return;
+	/* Not left to close(): another process may hold the same open file. */
+	epoll_ctl(runtime.epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
+	watch_forget(w);
+}
+
+void watch_done_and_close(struct watch *w)
+{
+	if (w->registered)
+		watch_forget(w);
+	w->fd = fd_close(w->fd);
 }
 
 static void watch_dispatch(struct watch *w, uint32_t events)

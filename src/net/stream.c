@@ -41,8 +41,10 @@ ssize_t stream_plain_read(struct stream *s, void *ptr, size_t len)
 		s->watch.ready &= ~(uint32_t)EPOLLIN;
 		n = recv(s->watch.fd, ptr, len, MSG_DONTWAIT);
 	} while (n < 0 && errno == EINTR);
-	if (n < 0)
+	if (n < 0) {
+		s->drained |= errno == EAGAIN; /* what comes later makes a new edge */
 		return -errno;
+	}
 	/* With a hang-up seen no further edge comes for the end behind these octets. */
 	s->drained = s->short_is_last && (size_t)n < len && !(s->watch.ready & EPOLLRDHUP);
 	return n;
@@ -65,6 +67,16 @@ static const struct transport transport_plain = {
 
 int stream_new(int fd, struct stream **ret_stream)
 {
+	int family = AF_UNIX;
+	socklen_t len = sizeof family;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) < 0)
+		family = AF_UNIX;
+	return stream_new_known(fd, family != AF_UNIX, ret_stream);
+}
+
+int stream_new_known(int fd, bool tcp, struct stream **ret_stream)
+{
 	struct stream *s = calloc(1, sizeof *s);
 	if (!s) {
 		fd_close(fd);
@@ -76,10 +88,9 @@ int stream_new(int fd, struct stream **ret_stream)
 		free(s);
 		return r;
 	}
-	int family = 0;
-	socklen_t len = sizeof family;
-	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) == 0)
-		s->short_is_last = family != AF_UNIX;
+	s->short_is_last = tcp;
+	/* What is there by now makes an edge of its own: epoll_ctl(2) looks when it adds. */
+	s->drained = true;
 	s->transport = &transport_plain;
 	s->in.timeout_usec = s->out.timeout_usec = TIMEOUT_DEFAULT;
 	s->read_deadline_usec = USEC_INFINITY;
@@ -93,8 +104,7 @@ void stream_free(struct stream *s)
 		return;
 	if (s->transport->close)
 		s->transport->close(s);
-	watch_done(&s->watch);
-	fd_close(s->watch.fd);
+	watch_done_and_close(&s->watch); /* no other process has a stream's fd */
 	free(s->in.ptr);
 	free(s->out.ptr);
 	free(s);
@@ -430,7 +440,10 @@ int stream_fill_now(struct stream *s)
 {
 	if (half_len(&s->in) >= BUFFER_MAX)
 		return 0;
-	s->drained = false;
+	if (s->watch.ready & EPOLLIN)
+		s->drained = false;
+	if (s->drained && s->transport->raw)
+		return s->in.error ? s->in.error : -EAGAIN;
 	return read_once(s, BUFFER_MAX);
 }
 

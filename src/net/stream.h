@@ -10,6 +10,8 @@
 struct stream;
 /* Takes over fd (non-blocking, connected), also on error. -ENOMEM and epoll's errors. */
 MUST_CHECK int stream_new(int fd, struct stream **ret_stream);
+/* The same, for a caller who knows what kind of socket it is. */
+MUST_CHECK int stream_new_known(int fd, bool tcp, struct stream **ret_stream);
 void stream_free(struct stream *s); /* closes the fd; unflushed output is dropped; NULL allowed */
 void stream_freep(struct stream **s);
 int stream_fd(const struct stream *s);

@@ -244,7 +244,8 @@ int session_start(struct server *srv, int fd, const struct session_origin *origi
 		fd_close(fd);
 		return -ENOMEM;
 	}
-	int r = stream_new(fd, &s->io);
+	bool tcp = !origin->local && !address_is_unix(&origin->client);
+	int r = stream_new_known(fd, tcp, &s->io);
 	if (r < 0) {
 		free(s);
 		return r;
