@@ -140,15 +140,14 @@ void desk_ledger(void *arg, uint8_t type, struct span payload)
 
 	if (r == -EMSGSIZE || r == -ENOMEM)
 		desk_die(d, "the ledger lost an entry");
-	if (r < 0) {
+	if (r < 0)
 		d->ledger_failed = true;
-		d->w->count.ledger_errors++;
-	}
 }
 
 bool desk_ledger_write(struct desk *d)
 {
 	d->ledger_failed = ledger_write(d->ledger) < 0;
+	d->w->count.ledger_errors += d->ledger_failed;
 	return !d->ledger_failed;
 }
 
@@ -254,6 +253,10 @@ void desk_take(struct desk *d, const struct held_notice *n)
 		n->ref.segment, n->ref.offset, r);
 	if (r == 1)
 		r = desk_ref(d, &m, &n->ref);
+	if (r == -EIO) { /* its next life finds it */
+		desk_die(d, "a COMMIT cannot be read");
+		return;
+	}
 	if (r >= 0) {
 		store_known(d->store, &n->ref);
 		return;

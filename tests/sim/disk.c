@@ -53,7 +53,7 @@ struct sim_seam {
 	struct sim_disk *disk;
 	struct sim_clock *clock;
 	unsigned fuse;
-	bool dead;
+	bool dead, unreadable;
 };
 struct sim_handle { /* struct disk_file is opaque: ours is this */
 	struct sim_file *file;
@@ -209,6 +209,11 @@ bool sim_seam_touch(struct seam *s)
 	return touch(s->disk);
 }
 
+void sim_seam_unreadable(struct seam *s, bool on)
+{
+	seam_of(s->disk)->unreadable = on;
+}
+
 void sim_seam_fuse(struct seam *s, unsigned calls)
 {
 	seam_of(s->disk)->fuse = calls;
@@ -359,6 +364,8 @@ static int op_read(struct disk_file *file, uint64_t offset, void *ptr, size_t le
 {
 	struct sim_file *f = handle(file)->file;
 
+	if (handle(file)->owner->unreadable)
+		return -EIO;
 	*ret_len = offset >= f->size ? 0 : (size_t)MIN((uint64_t)len, f->size - offset);
 	if (*ret_len)
 		memcpy(ptr, f->cache + offset, *ret_len);

@@ -35,6 +35,8 @@ struct seam *sim_seam_new(struct sim_disk *d, struct sim_clock *clock);
 void sim_seam_free(struct seam *s);
 void sim_seam_kill(struct seam *s); /* from now on nothing has an effect */
 void sim_seam_fuse(struct seam *s, unsigned calls);
+/* Every read of this process fails with EIO meanwhile. */
+void sim_seam_unreadable(struct seam *s, bool on);
 bool sim_seam_is_dead(const struct seam *s);
 /* An effect that is not the disk's (a frame to another process): false when it must not be. */
 bool sim_seam_touch(struct seam *s);

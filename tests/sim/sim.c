@@ -68,8 +68,8 @@ static const char *const names[] = {"steps", "submitted", "refused", "receiver d
 	"power losses", "deaths within a step", "receivers drained", "copies recovered",
 	"recoveries", "mails recovered", "commits dropped by recovery", "segments sealed",
 	"segments retired", "segments recycled", "spanning messages", "segments reclaimed",
-	"commits found late", "checkpoints", "ledger errors", "failed ledger syncs", "jobs", "held",
-	"holds", "drops", "releases", "retries", "cancels", "clock steps", "disk low",
+	"commits found late", "checkpoints", "ledger not written", "failed ledger syncs", "jobs",
+	"held", "holds", "drops", "releases", "retries", "cancels", "clock steps", "disk low",
 	"dispatcher aborts", "accepted", "delivered", "doubles", "named", "reports",
 	"delay reports", "expired", "flips", "damage"};
 

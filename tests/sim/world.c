@@ -410,6 +410,21 @@ static bool step_receiver(struct world *w, enum event e)
 	}
 }
 
+/* Now and then a sector cannot be read at the moment. Only what a running dispatcher reads of a
+ * notice: elsewhere that is damage, and told so. */
+static bool step_desk_hears(struct world *w)
+{
+	bool any = false;
+
+	if (!w->desk)
+		return false;
+	sim_seam_unreadable(
+		desk_seam(w->desk), !w->healing && desk_is_started(w->desk) && chance(w, 2));
+	any = desk_hear(w->desk);
+	sim_seam_unreadable(desk_seam(w->desk), false);
+	return any;
+}
+
 static bool step_others(struct world *w, enum event e)
 {
 	struct deliverer *v = w->deliverers[below(w, DELIVERERS)];
@@ -418,7 +433,7 @@ static bool step_others(struct world *w, enum event e)
 	case EVENT_DISK:
 		return sim_disk_step(w->disk);
 	case EVENT_DESK_HEARS:
-		return w->desk && desk_hear(w->desk);
+		return step_desk_hears(w);
 	case EVENT_TURN:
 		return w->desk && desk_turn(w->desk);
 	case EVENT_RECOVER:

@@ -23,7 +23,8 @@ struct counters {
 	uint64_t recoveries, recovered_mails, dropped_commits;
 	uint64_t sealed, retired, recycled, spanning, reclaimed;
 	uint64_t late_commits; /* found by rescanning what a receiver left */
-	uint64_t checkpoints, ledger_errors, sync_errors;
+	uint64_t checkpoints, ledger_errors,
+		sync_errors; /* errors: turns that could not write it */
 	uint64_t jobs, held, holds, drops, releases, retries, cancels, clock_steps, disk_low,
 		aborted;
 	uint64_t accepted, delivered, doubles, named, reports, delays, expired, flips, damage;
