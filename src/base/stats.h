@@ -18,6 +18,7 @@
 	X(spool_syncs_total, counter, "fdatasync calls on the spool")                              \
 	X(spool_commits_total, counter, "Commits and ledger records made durable")                 \
 	X(spool_errors_total, counter, "Disk errors on the spool")                                 \
+	X(spool_moved_total, counter, "Messages moved out of nearly dead segments")                \
 	X(spool_low_disk, gauge, "1 while the disk is too low to accept")                          \
 	X(spool_segments, gauge, "Segment files in use")                                           \
 	X(queue_messages, gauge, "Messages in the queue")                                          \

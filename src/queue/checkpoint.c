@@ -44,6 +44,8 @@ static void write_mail(struct queue *q, const struct mail *m)
 		}
 	}
 	queue_entry_close(q);
+	if (m->flags & MAIL_MOVED)
+		queue_write_moved(q, m);
 	for (const struct handed *h = m->jobs; h; h = h->next) {
 		queue_entry_open(q, ENTRY_HANDED, m, h->id);
 		for (uint32_t k = 0; k < h->n; k++) {

@@ -4,8 +4,8 @@
  * them stands one rule: what the ledger must know is in the page cache before its effect leaves
  * this process. So events change the queue as they come, and the turn, once behind all of them:
  *
- *   events that came at a bad time, the operator's requests, queue_run, a slice of a checkpoint,
- *   ledger_write; and only when that has worked: jobs to deliverers.
+ *   events that came at a bad time, the operator's requests, queue_run, some compaction, a slice of
+ *   a checkpoint, ledger_write; and only when that has worked: jobs to deliverers.
  *
  * When the ledger cannot be written, jobs stay here and no more are formed; mail is still accepted
  * as long as receivers have room. Each channel's end is the end of its peer: processes that are
@@ -110,6 +110,7 @@ static void turn(struct loop_defer *defer)
 		admin_run(d);
 		queue_run(d->queue, jobs_room(d));
 		reports_run(d);
+		dispatcher_compact(d);
 		dispatcher_checkpoint(d);
 		set_due(d);
 	}
@@ -322,7 +323,8 @@ static int dispatcher_init(struct dispatcher *d)
 	d->notices = BUF_INIT(NOTICES_HELD_MAX);
 	d->jobs = map_new(0);
 	d->spans = map_new(0);
-	if (!d->jobs || !d->spans)
+	d->moved = map_new(0);
+	if (!d->jobs || !d->spans || !d->moved)
 		return -ENOMEM;
 	return queue_new(&queue_actions, d, &s, &d->queue);
 }
@@ -415,6 +417,7 @@ static const struct queue_ops queue_actions = {
 	.outcome_kept = dispatcher_outcome_kept,
 	.event = dispatcher_log_event,
 	.cancel = dispatcher_cancel,
+	.moved = dispatcher_moved,
 };
 
 const struct role_ops dispatcher_role = {

@@ -106,6 +106,9 @@ struct dispatcher {
 	struct list peers;
 	struct map *jobs;  /* struct handed_job by id */
 	struct map *spans; /* messages in more than one segment: struct message_span by id */
+	struct map *moved; /* struct message_span: where messages were, until the ledger knows */
+	struct compactor *compactor;
+	uint64_t compacted; /* messages, as far as they are in the log */
 	struct list unsent, late, unwritten;
 	unsigned n_unwritten;
 	struct loaded loaded[MESSAGES_LOADED];
@@ -187,6 +190,19 @@ MUST_CHECK int message_head(
 MUST_CHECK int message_ref(
 	struct dispatcher *d, const struct message *m, const struct record_ref *commit);
 void message_forget(void *arg, uint64_t id, const struct record_ref *commit);
+/* Where the message's octets are; good until anything is referred to or forgotten. */
+struct message_span;
+const uint64_t *message_segments(
+	struct dispatcher *d, uint64_t id, const struct record_ref *commit, uint32_t *ret_n);
+/* Its references as an object of their own; NULL without memory. */
+struct message_span *message_span_take(
+	struct dispatcher *d, uint64_t id, const struct record_ref *commit);
+void message_span_put_back(struct dispatcher *d, struct message_span *span);
+void message_span_release(struct dispatcher *d, struct message_span *span);
+/* dispatcher_compact.c */
+MUST_CHECK int dispatcher_compact_new(struct dispatcher *d);
+void dispatcher_compact(struct dispatcher *d);
+void dispatcher_moved(void *arg, uint64_t id);
 /* dispatcher_jobs.c */
 int deliverer_frame(struct peer *p, struct frame *f);
 void deliverer_attached(struct peer *p);

@@ -248,6 +248,8 @@ int message_ref(struct dispatcher *d, const struct message *m, const struct reco
 		return -ENOMEM;
 	span->id = m->id;
 	span->n = collect(m, commit, span->segments, m->n_pieces + 1);
+	/* A second copy, for one that is damaged: that one's segments are kept in any case. */
+	free(map_remove_u64(d->spans, m->id));
 	if (span->n > 1) {
 		int r = map_put_u64(d->spans, m->id, span);
 		if (r < 0) {
@@ -262,14 +264,55 @@ int message_ref(struct dispatcher *d, const struct message *m, const struct reco
 	return 0;
 }
 
+void message_span_release(struct dispatcher *d, struct message_span *span)
+{
+	for (uint32_t i = 0; span && i < span->n; i++)
+		store_unref(d->store, span->segments[i]);
+	free(span);
+}
+
 void message_forget(void *arg, uint64_t id, const struct record_ref *commit)
 {
 	struct dispatcher *d = arg;
 	struct message_span *span = map_remove_u64(d->spans, id);
 
-	for (uint32_t i = 0; span && i < span->n; i++)
-		store_unref(d->store, span->segments[i]);
-	if (!span)
+	if (span)
+		message_span_release(d, span);
+	else
 		store_unref(d->store, commit->segment);
-	free(span);
+}
+
+const uint64_t *message_segments(
+	struct dispatcher *d, uint64_t id, const struct record_ref *commit, uint32_t *ret_n)
+{
+	const struct message_span *span = map_get_u64(d->spans, id);
+
+	*ret_n = span ? span->n : 1;
+	return span ? span->segments : &commit->segment;
+}
+
+struct message_span *message_span_take(
+	struct dispatcher *d, uint64_t id, const struct record_ref *commit)
+{
+	struct message_span *span = map_remove_u64(d->spans, id);
+
+	if (span)
+		return span;
+	span = malloc(sizeof(*span) + sizeof(span->segments[0]));
+	if (!span)
+		return NULL;
+	*span = (struct message_span){.id = id, .n = 1};
+	span->segments[0] = commit->segment;
+	return span;
+}
+
+void message_span_put_back(struct dispatcher *d, struct message_span *span)
+{
+	if (!span)
+		return;
+	/* There was room for it a moment ago. */
+	if (span->n > 1 && map_put_u64(d->spans, span->id, span) < 0)
+		abort();
+	if (span->n == 1)
+		free(span);
 }

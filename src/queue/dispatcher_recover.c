@@ -16,6 +16,7 @@
 #include "queue/dispatcher_marker.h"
 #include "queue/entries.h"
 #include "spool/recover.h"
+#include "spool/reseal.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -154,6 +155,22 @@ static void log_counts(const struct store_segment *s, const struct recover_count
 	log_end(l);
 }
 
+static void sealed(void *arg, const char *name, int result)
+{
+	(void)arg;
+	if (result < 0)
+		log_text(LOG_LEVEL_WARN, "segment-not-sealed", "%s: %s", name, strerror(-result));
+}
+
+/* So that the next start need not read all of it again. Not what a receiver still holds. */
+static void seal(struct dispatcher *d, struct store_segment *s, const struct recover_cursor *c)
+{
+	uint64_t end;
+
+	if (s->state == SEGMENT_SEALED && s->live > 0 && recover_may_seal(c, &end))
+		reseal_begin(d->store, s, end, buf_span(&c->commits), sealed, d);
+}
+
 SUSPENDS static int recover_segment(struct recovery *r, struct store_segment *s)
 {
 	static const struct recover_ops ops = {.commit = on_commit, .damage = on_damage};
@@ -175,6 +192,8 @@ SUSPENDS static int recover_segment(struct recovery *r, struct store_segment *s)
 		breathe(r);
 	} while (e > 0);
 	log_counts(s, &c.counts);
+	if (e == 0)
+		seal(r->d, s, &c);
 	recover_done(&c);
 	if (e < 0 && e != -ENOMEM) {
 		s->damaged = true;
@@ -204,6 +223,13 @@ struct old_segments {
 	size_t n;
 };
 
+static void list_slot(struct dispatcher *d, uint16_t slot, struct old_segments *ret)
+{
+	for (struct store_segment *s = NULL; (s = store_next(d->store, slot, s));)
+		if (!is_given(d, s) && s->state != SEGMENT_SPARE && s->state != SEGMENT_PREPARING)
+			ret->sequences[ret->n++] = s->head.sequence;
+}
+
 static int list_old(struct dispatcher *d, struct old_segments *ret)
 {
 	uint32_t cursor = 0;
@@ -213,15 +239,11 @@ static int list_old(struct dispatcher *d, struct old_segments *ret)
 	ret->sequences = calloc(store_count(d->store) + 1, sizeof(*ret->sequences));
 	if (!ret->sequences)
 		return -ENOMEM;
-	while (store_next_slot(d->store, &cursor, &slot)) {
-		if (slot == SLOT_LEDGER)
-			continue;
-		for (struct store_segment *s = NULL; (s = store_next(d->store, slot, s));) {
-			if (!is_given(d, s) && s->state != SEGMENT_SPARE &&
-				s->state != SEGMENT_PREPARING)
-				ret->sequences[ret->n++] = s->head.sequence;
-		}
-	}
+	/* Our own first: of a message that was moved, the copy counts (dispatcher_compact.c). */
+	list_slot(d, SLOT_DISPATCHER, ret);
+	while (store_next_slot(d->store, &cursor, &slot))
+		if (slot != SLOT_LEDGER && slot != SLOT_DISPATCHER)
+			list_slot(d, slot, ret);
 	return 0;
 }
 

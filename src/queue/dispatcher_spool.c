@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/stats.h"
+#include "spool/compact.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -117,6 +118,7 @@ static void own_retired(void *arg, uint64_t sequence, int error)
 	log_text(LOG_LEVEL_ERROR, "segment-retired", "segment %llu of the dispatcher: %s",
 		(unsigned long long)sequence, strerror(-error));
 	STATS_ADD(spool_errors_total, 1);
+	compact_retired(d->compactor, sequence);
 	dispatcher_own_ended(d, sequence);
 }
 
@@ -149,6 +151,8 @@ int dispatcher_spool_open(struct dispatcher *d)
 		r = ledger_new(d->seam, d->store, &d->ledger);
 	if (r == 0)
 		r = writer_new(d->seam, SLOT_DISPATCHER, &own_writer_ops, d, &d->writer);
+	if (r == 0)
+		r = dispatcher_compact_new(d);
 	return r;
 }
 
@@ -249,7 +253,7 @@ static bool checkpoint_due(const struct dispatcher *d)
 {
 	uint64_t least = CHECKPOINT_SEGMENTS * role_config(d->process)->spool.segment_size;
 
-	if (d->book.failed || store_has_claimed(d->store) ||
+	if (d->book.failed || store_has_claimed(d->store) || compact_is_committing(d->compactor) ||
 		loop_now_usec() < d->book.next_checkpoint)
 		return false;
 	return queue_checkpoint_wanted(d->queue) ||

@@ -43,6 +43,12 @@ void entry_put(struct buf *b, const struct entry *e)
 		wire_put_u64(b, e->sequence);
 		wire_put_u64(b, e->known_end);
 		break;
+	case ENTRY_MOVED:
+		wire_put_u64(b, e->id);
+		wire_put_u64(b, e->sequence);
+		wire_put_u64(b, e->offset);
+		wire_put_u32(b, e->length);
+		break;
 	case ENTRY_END:
 	case ENTRY_BOOT:
 		break;
@@ -115,6 +121,12 @@ int entry_get(uint8_t type, struct span payload, struct entry *ret)
 	case ENTRY_SEGMENT:
 		e.sequence = wire_get_u64(&w);
 		e.known_end = wire_get_u64(&w);
+		break;
+	case ENTRY_MOVED:
+		e.id = wire_get_u64(&w);
+		e.sequence = wire_get_u64(&w);
+		e.offset = wire_get_u64(&w);
+		e.length = wire_get_u32(&w);
 		break;
 	case ENTRY_END:
 	case ENTRY_BOOT:

@@ -17,6 +17,9 @@ enum entry_type {
 	/* The owner's: 16 octets, the boot in which all that precedes it has been started. The
 	 * queue takes no notice. */
 	ENTRY_BOOT = 9,
+	/* Compaction: the message's octets and COMMIT are durable in another place too, and the old
+	 * one may go. */
+	ENTRY_MOVED = 10,
 };
 enum entry_rcpt_state {
 	ENTRY_PENDING = 0, /* to be delivered, at due_wall_usec or at once */
@@ -64,8 +67,10 @@ struct entry {
 	uint8_t flags;	   /* STATE: ENTRY_WARNED */
 	uint8_t crashes;   /* STATE: deliverers lost with it */
 	struct span via;   /* STATE: the operator's next hop, or empty */
-	uint64_t sequence; /* SEGMENT */
+	uint64_t sequence; /* SEGMENT, MOVED */
 	uint64_t known_end;
+	uint64_t offset;   /* MOVED: of the COMMIT */
+	uint32_t length;   /* of its payload */
 	struct wire rcpts; /* HANDED, OUTCOME, STATE: for entry_next_rcpt */
 };
 

@@ -144,7 +144,9 @@ static void effect_forget(struct queue *q, uint64_t id)
 
 	if (!m)
 		return;
-	queue_done_add(q, id);
+	/* Nobody gives notice of what was moved: its own segment was given back before. */
+	if (!(m->flags & MAIL_MOVED))
+		queue_done_add(q, id);
 	q->ops.forget(q->arg, id, &m->commit);
 	for (uint32_t i = 0; i < m->n_rcpts; i++)
 		q->by_state[m->rcpts[i].state]--;
@@ -219,6 +221,10 @@ void queue_ledger_durable(struct queue *q, uint64_t ticket, int result)
 			break;
 		case EFFECT_UNGATE:
 			effect_ungate(q, now.a);
+			break;
+		case EFFECT_MOVED:
+			if (q->ops.moved)
+				q->ops.moved(q->arg, now.a);
 			break;
 		}
 	}

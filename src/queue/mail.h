@@ -79,6 +79,7 @@ struct batch {
 #define MAIL_NEW     64u /* recipients were expanded since the last settling */
 #define MAIL_DAMAGED 128u
 #define MAIL_FRONT   256u /* the operator wants it first */
+#define MAIL_MOVED   512u /* its COMMIT is a copy: its id's own segment may be gone */
 struct mail {
 	struct timer timer;
 	uint64_t id, arrival_wall, size;

@@ -70,6 +70,9 @@ struct queue_ops {
 	/* May be NULL. The operator holds or drops what is in flight: the deliverer need not begin
 	 * the job if it has not; its outcome is awaited all the same (NOT_TRIED). */
 	void (*cancel)(void *arg, uint64_t job);
+	/* May be NULL. What queue_moved said is durable: nothing of the message is needed where it
+	 * was before. Comes before its forget. */
+	void (*moved)(void *arg, uint64_t id);
 };
 struct queue_settings {
 	uint64_t retry[16];
@@ -124,6 +127,18 @@ uint64_t queue_next_due(const struct queue *q);
 void queue_directory_restarted(struct queue *q);
 /* Routes have changed (reload): what is ready asks for its next hop anew. */
 void queue_reroute(struct queue *q);
+
+/* ---- compaction (spool/compact.h) ---- */
+/* About `max` messages from *cursor (0) on; false: those were the last. idle: alive and in nobody's
+ * hands, so that it may be moved. */
+bool queue_walk(struct queue *q, uint64_t *cursor, unsigned max,
+	void (*each)(
+		void *arg, uint64_t id, const struct record_ref *commit, uint64_t size, bool idle),
+	void *arg);
+bool queue_is_idle(const struct queue *q, uint64_t id, const struct record_ref *commit);
+/* A copy of an idle message is durable at `to`: from now on it is the message; ops->moved follows.
+ */
+void queue_moved(struct queue *q, uint64_t id, const struct record_ref *to);
 /* The segment is recycled: no COMMITTED notice will name it again. */
 void queue_segment_gone(struct queue *q, uint64_t sequence);
 

@@ -30,7 +30,7 @@ struct ask {
 	uint32_t index, generation;
 	bool route;
 };
-enum effect_kind { EFFECT_KEPT, EFFECT_FORGET, EFFECT_REPORT, EFFECT_UNGATE };
+enum effect_kind { EFFECT_KEPT, EFFECT_FORGET, EFFECT_REPORT, EFFECT_UNGATE, EFFECT_MOVED };
 /* What may happen once the ledger is durable up to a ticket. */
 struct effect {
 	uint64_t ticket, a;

@@ -214,6 +214,20 @@ static int replay_bounced(struct queue *q, const struct entry *e)
 	return 0;
 }
 
+/* Where the COMMIT stands now. It is the same message in both places, so that recovery takes the
+ * first that it meets; but its own segment may be gone, and nothing is noted for that one. */
+static int replay_moved(struct queue *q, const struct entry *e)
+{
+	struct mail *m;
+	int r = ghost_of(q, e->id, &m);
+
+	if (r < 0)
+		return r;
+	m->commit = (struct record_ref){e->sequence, e->offset, e->length};
+	m->flags |= MAIL_MOVED;
+	return 0;
+}
+
 static void replay_end(struct queue *q)
 {
 	q->replay.whole_epoch = q->replay.epoch;
@@ -256,6 +270,8 @@ int queue_replay_entry(struct queue *q, uint8_t type, struct span payload)
 		return queue_done_has(q, e.id) ? 0 : replay_rcpts(q, &e);
 	case ENTRY_BOUNCED:
 		return queue_done_has(q, e.id) ? 0 : replay_bounced(q, &e);
+	case ENTRY_MOVED:
+		return queue_done_has(q, e.id) ? 0 : replay_moved(q, &e);
 	case ENTRY_DONE:
 		m = table_get(&q->mails, e.id);
 		if (m)
@@ -325,7 +341,7 @@ static void ghost_join(struct queue *q, struct mail *ghost, struct mail *m)
 	for (struct handed *h = m->jobs; h; h = h->next)
 		h->m = m;
 	m->via = TAKE(ghost->via);
-	m->flags |= ghost->flags & MAIL_WARNED;
+	m->flags |= ghost->flags & (MAIL_WARNED | MAIL_MOVED);
 	m->crashes = ghost->crashes;
 	m->next_event = ghost->next_event;
 	(void)table_remove(&q->mails, ghost->id);
@@ -346,6 +362,16 @@ static void mark_written(struct queue *q, const struct message *m)
 	q->replay.marks[q->replay.n_marks++] = (struct replay_mark){m->parent, m->event};
 }
 
+/* Compaction left the message in two places; a good one is better than a damaged one. */
+static int second_copy(struct mail *m, const struct record_ref *commit, bool damaged)
+{
+	if (damaged || !(m->flags & MAIL_DAMAGED))
+		return 0;
+	m->flags &= (uint16_t)~MAIL_DAMAGED;
+	m->commit = *commit;
+	return 1;
+}
+
 int queue_replay_commit(
 	struct queue *q, const struct message *m, const struct record_ref *commit, bool damaged)
 {
@@ -359,7 +385,7 @@ int queue_replay_commit(
 		return 0;
 	struct mail *ghost = table_get(&q->mails, m->id);
 	if (ghost && ghost->texts)
-		return 0; /* a second copy */
+		return second_copy(ghost, commit, damaged);
 	if (ghost && ghost->epoch < q->replay.whole_epoch) {
 		ghost_drop(q, ghost);
 		ghost = NULL;

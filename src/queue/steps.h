@@ -93,6 +93,8 @@ void queue_entry_open(struct queue *q, enum entry_type type, const struct mail *
 void queue_entry_rcpt(struct queue *q, const struct mail *m, const struct rcpt *r);
 void queue_entry_close(struct queue *q);
 void queue_after(struct queue *q, enum effect_kind kind, uint64_t a, uint32_t event);
+/* compaction.c */
+void queue_write_moved(struct queue *q, const struct mail *m);
 /* done.c: ids that are done and whose segment is still there */
 void queue_done_add(struct queue *q, uint64_t id);
 bool queue_done_has(const struct queue *q, uint64_t id);

@@ -88,6 +88,21 @@ static void put_piece(struct buf *out, const struct message_piece *p)
 	wire_put_u32(out, p->piece.length);
 }
 
+int message_replace_pieces(
+	struct span payload, const struct message_piece *pieces, uint32_t n, struct buf *out)
+{
+	struct wire w = wire_reader(payload);
+	struct span value;
+	uint16_t tag;
+
+	while (wire_get_fact(&w, &tag, &value))
+		if (tag != FACT_INLINE && tag != FACT_PIECE)
+			wire_put_fact(out, tag, value);
+	for (uint32_t i = 0; i < n; i++)
+		put_piece(out, &pieces[i]);
+	return w.error ? w.error : out->error;
+}
+
 void message_encode(const struct message *m, struct buf *out)
 {
 	for (size_t i = 0; i < ARRAY_LEN(simples); i++)

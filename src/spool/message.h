@@ -92,6 +92,10 @@ static inline int message_priority(const struct message *m)
 	return m->priority ? (int)m->priority - MESSAGE_PRIORITY_BIAS : 0;
 }
 void message_encode(const struct message *m, struct buf *out);
+/* A COMMIT's payload again, with other pieces; every other fact as it stands, known or not.
+ * -EBADMSG, or the buffer's error. */
+MUST_CHECK int message_replace_pieces(
+	struct span payload, const struct message_piece *pieces, uint32_t n, struct buf *out);
 /* Untrusted octets. Arrays and strings live in (or are borrowed through) the arena; payload must
  * outlive them. -EBADMSG, -ENOMEM. */
 MUST_CHECK int message_decode(

@@ -194,6 +194,8 @@ static int offer(struct recover_cursor *c, const struct record *rec, bool damage
 	struct record_ref ref = {c->segment->head.sequence, rec->offset, rec->length};
 
 	c->counts.commits++;
+	if (!c->sealed)
+		segment_index_put(&c->commits, rec->offset, rec->id, rec->length);
 	return c->ops->commit(c->arg, rec->id, &ref, buf_span(&c->payload), damaged);
 }
 
@@ -258,6 +260,7 @@ int recover_begin(struct recover_cursor *c, const struct seam *seam, struct stor
 		.index = BUF_INIT(RECORD_PAYLOAD_MAX),
 		.payload = BUF_INIT(RECORD_PAYLOAD_MAX),
 		.chunk = BUF_INIT(RECORD_PAYLOAD_MAX),
+		.commits = BUF_INIT(RECORD_PAYLOAD_MAX),
 		.arena = arena_new(ARENA_MAX),
 		.verified = map_new(0)};
 	c->scan = (struct segment_scan){.seam = seam,
@@ -278,6 +281,7 @@ void recover_done(struct recover_cursor *c)
 {
 	segment_scan_done(&c->scan);
 	buf_done(&c->index);
+	buf_done(&c->commits);
 	buf_done(&c->payload);
 	buf_done(&c->chunk);
 	arena_free(TAKE(c->arena));
@@ -352,6 +356,13 @@ static void ended(struct recover_cursor *c)
 		c->counts.dropped++;
 	c->suspect.octets = 0;
 	c->segment->known_end = MAX(c->segment->known_end, end);
+}
+
+bool recover_may_seal(const struct recover_cursor *c, uint64_t *ret_end)
+{
+	*ret_end = c->scan.end;
+	return !c->sealed && c->from == SEGMENT_HEAD && c->commits.len > 0 && !c->commits.error &&
+	       !c->segment->damaged;
 }
 
 int recover_step(struct recover_cursor *c, unsigned max_records)

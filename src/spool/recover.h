@@ -38,6 +38,7 @@ struct recover_cursor {
 	const struct recover_ops *ops;
 	void *arg;
 	struct recover_counts counts;
+	struct buf commits; /* of an unsealed segment: an INDEX of what was offered (reseal.h) */
 	/* private */
 	bool sealed, same_boot, indexed;
 	uint64_t from, end; /* end: where a sealed segment's records end */
@@ -58,6 +59,9 @@ MUST_CHECK int recover_begin(struct recover_cursor *c, const struct seam *seam, 
 /* At most max_records records. 1: more to come; 0: the end; negative: see above. */
 MUST_CHECK int recover_step(struct recover_cursor *c, unsigned max_records);
 void recover_done(struct recover_cursor *c);
+/* After the end: an unsealed segment of which every octet was looked at and nothing is damaged. It
+ * may be sealed with c->commits, up to *ret_end. */
+bool recover_may_seal(const struct recover_cursor *c, uint64_t *ret_end);
 /* All of it at once. */
 MUST_CHECK int spool_recover_segment(const struct seam *seam, struct store *store,
 	struct store_segment *segment, uint64_t from_offset, const struct recover_ops *ops,

@@ -155,3 +155,51 @@ int segment_read_payload(const struct seam *seam, struct disk_file *f, const str
 	out->len = before + r->length;
 	return 0;
 }
+
+/* ---- the end of a segment ---- */
+
+static int write_record(const struct seam *seam, struct disk_file *f, const struct segment_head *h,
+	enum record_type type, uint64_t offset, struct span payload)
+{
+	uint8_t header[RECORD_HEADER];
+	struct record r = {.type = type,
+		.version = SPOOL_FORMAT,
+		.length = (uint32_t)payload.len,
+		.offset = offset,
+		.payload_crc = crc32c(0, payload.ptr, payload.len)};
+	struct iovec iov[2] = {
+		{header, sizeof(header)}, {(void *)(uintptr_t)payload.ptr, payload.len}};
+
+	record_encode(&h->generation, &r, header);
+	return seam->ops->write(f, offset, iov, payload.len ? 2 : 1);
+}
+
+void segment_index_put(struct buf *index, uint64_t offset, uint64_t id, uint32_t length)
+{
+	wire_put_u64(index, offset);
+	wire_put_u64(index, id);
+	wire_put_u32(index, length);
+}
+
+int segment_write_index(const struct seam *seam, struct disk_file *f, const struct segment_head *h,
+	uint64_t end, struct span index)
+{
+	if (index.len > RECORD_PAYLOAD_MAX || end > h->size ||
+		record_span(index.len) > h->size - end)
+		return -ENOSPC;
+	return write_record(seam, f, h, RECORD_INDEX, end, index);
+}
+
+int segment_write_seal(const struct seam *seam, struct disk_file *f, const struct segment_head *h,
+	uint64_t end, size_t index_octets)
+{
+	struct buf b = BUF_INIT(64);
+
+	wire_put_u64(&b, end);
+	wire_put_u64(&b, index_octets ? end : 0);
+	wire_put_u32(&b, (uint32_t)index_octets);
+	int r = b.error ? b.error
+			: write_record(seam, f, h, RECORD_SEAL, SEGMENT_SEAL_OFFSET, buf_span(&b));
+	buf_done(&b);
+	return r;
+}

@@ -27,6 +27,15 @@ void segment_head_encode(const struct segment_head *h, struct buf *out); /* the 
 MUST_CHECK int segment_head_read(
 	const struct seam *seam, struct disk_file *f, struct segment_head *ret);
 
+/* The end of a segment whose records up to `end` are on the disk. The INDEX record stands at `end`;
+ * index: its payload, segment_index_put for each COMMIT. -ENOSPC: there is no room for it. */
+void segment_index_put(struct buf *index, uint64_t offset, uint64_t id, uint32_t length);
+MUST_CHECK int segment_write_index(const struct seam *seam, struct disk_file *f,
+	const struct segment_head *h, uint64_t end, struct span index);
+/* SEAL; index_octets 0: without an INDEX, so that all is scanned up to `end`. */
+MUST_CHECK int segment_write_seal(const struct seam *seam, struct disk_file *f,
+	const struct segment_head *h, uint64_t end, size_t index_octets);
+
 /* Where octets of a message are. */
 struct piece {
 	uint64_t segment; /* sequence */

@@ -277,6 +277,7 @@ int store_open(const struct seam *seam, const struct store_limits *limits,
 	*s = (struct store){.seam = seam, .ops = ops, .arg = arg, .by_sequence = map_new(0)};
 	list_init(&s->dead);
 	list_init(&s->blanks);
+	list_init(&s->watches);
 	list_init(&o.found);
 	int r = s->by_sequence ? 0 : -ENOMEM;
 	if (r == 0)
@@ -326,6 +327,8 @@ void store_free(struct store *s)
 	}
 	for (struct list *n; (n = list_pop_front(&s->blanks));)
 		free(CONTAINER_OF(n, struct blank, node));
+	for (struct list *n; (n = list_pop_front(&s->watches));)
+		CONTAINER_OF(n, struct store_watch, node)->store = NULL;
 	free(s->slots);
 	map_free(s->by_sequence);
 	free(s);

@@ -24,8 +24,9 @@ struct store_segment {
 	uint64_t live; /* messages that have octets or their COMMIT here */
 	uint64_t
 		known_end; /* COMMITs below this offset have been seen by the queue (store_known) */
-	bool damaged;	   /* had unreadable records: never recycled, kept for inspection */
-	bool claimed;	   /* store_claim: until it is released, notices of it may be missing */
+	uint64_t look_usec; /* compact.c: not looked at before; 0: never seen */
+	bool damaged;	    /* had unreadable records: never recycled, kept for inspection */
+	bool claimed;	    /* store_claim: until it is released, notices of it may be missing */
 };
 struct store;
 struct store_ops {

@@ -43,9 +43,15 @@ struct store {
 	uint64_t making_octets; /* of files that do not have their octets yet */
 	struct list dead;
 	unsigned recycling;
-	unsigned claimed;   /* segments that store_claim marked */
-	struct list blanks; /* struct blank: files that never became segments */
+	unsigned claimed;    /* segments that store_claim marked */
+	struct list blanks;  /* struct blank: files that never became segments */
+	struct list watches; /* struct store_watch */
 	bool recovered, low;
+};
+/* Of operations beside the store (reseal.c): learns that it is gone. */
+struct store_watch {
+	struct list node; /* in store.watches */
+	struct store *store;
 };
 static inline struct segment *segment_of(struct list *node)
 {

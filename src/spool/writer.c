@@ -19,7 +19,6 @@
 #define PARTS_MAX	 16u
 #define RECORDS_MAX	 4u
 #define IDS_PER_SEGMENT	 (UINT64_C(1) << 24)
-#define INDEX_ENTRY	 20u
 #define INDEX_OCTETS_MAX (8u << 20)
 #define SPARE_AT_PART	 16u	    /* used of the current segment */
 #define SPARE_AT_ROOM	 (1u << 20) /* left in it; no one append asks for more but a huge envelope */
@@ -250,13 +249,6 @@ int writer_place(struct writer *w, uint64_t octets, uint64_t *ret_sequence, uint
 	return 0;
 }
 
-static void remember_commit(struct open_segment *s, const struct record *r)
-{
-	wire_put_u64(&s->index, r->offset);
-	wire_put_u64(&s->index, r->id);
-	wire_put_u32(&s->index, r->length);
-}
-
 int writer_append_many(struct writer *w, const struct writer_record *records, unsigned n,
 	struct record_ref *ret_refs)
 {
@@ -318,7 +310,7 @@ int writer_append_many(struct writer *w, const struct writer_record *records, un
 	s->dirty = true;
 	for (unsigned i = 0; i < n; i++)
 		if (rec[i].type == RECORD_COMMIT)
-			remember_commit(s, &rec[i]);
+			segment_index_put(&s->index, rec[i].offset, rec[i].id, rec[i].length);
 	w->counts.records += n;
 	w->counts.octets += total;
 	return 0;
@@ -353,43 +345,20 @@ static void seal_done(struct disk_op *op, int result)
 	w->ops->sealed(w->arg, sequence, end);
 }
 
-static int write_record(
-	struct open_segment *s, enum record_type type, uint64_t offset, struct span payload)
-{
-	uint8_t header[RECORD_HEADER];
-	struct record r = {.type = type,
-		.version = SPOOL_FORMAT,
-		.length = (uint32_t)payload.len,
-		.offset = offset,
-		.payload_crc = crc32c(0, payload.ptr, payload.len)};
-	struct iovec iov[2] = {
-		{header, sizeof(header)}, {(void *)(uintptr_t)payload.ptr, payload.len}};
-
-	record_encode(&s->head.generation, &r, header);
-	return s->w->seam->ops->write(s->file, offset, iov, payload.len ? 2 : 1);
-}
-
 static void seal(struct open_segment *s)
 {
-	struct buf b = BUF_INIT(64);
-	uint64_t index_at = 0;
+	const struct seam *seam = s->w->seam;
 	struct span index = buf_span(&s->index);
-	int r = 0;
 
 	s->sealing = true;
 	s->w->sealing++;
 	/* No room for the index, or too many COMMITs: recovery scans this segment instead. */
-	if (!s->index.error && s->end + record_span(index.len) <= s->head.size) {
-		index_at = s->end;
-		r = write_record(s, RECORD_INDEX, index_at, index);
-	}
-	wire_put_u64(&b, s->end);
-	wire_put_u64(&b, r == 0 ? index_at : 0);
-	wire_put_u32(&b, r == 0 && index_at ? (uint32_t)index.len : 0);
-	(void)write_record(s, RECORD_SEAL, SEGMENT_SEAL_OFFSET, buf_span(&b));
-	buf_done(&b);
+	if (s->index.error || segment_write_index(seam, s->file, &s->head, s->end, index) < 0)
+		index.len = 0;
+	if (segment_write_seal(seam, s->file, &s->head, s->end, index.len) < 0)
+		s->w->counts.errors++;
 	s->op.done = seal_done;
-	s->w->seam->ops->sync(s->file, &s->op);
+	seam->ops->sync(s->file, &s->op);
 }
 
 /* Full segments with nothing unsynced end here. */

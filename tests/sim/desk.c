@@ -1,5 +1,6 @@
 /* See desk.h: frames in, the turn, recovery step by step, life and death. */
 #include "desk.h"
+#include "spool/reseal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -102,6 +103,7 @@ static const struct queue_ops queue_actions = {
 	.outcome_kept = desk_outcome_kept,
 	.event = on_event,
 	.cancel = desk_cancel,
+	.moved = desk_moved,
 };
 
 /* ---- the turn ---- */
@@ -157,6 +159,7 @@ bool desk_turn(struct desk *d)
 	if (started) {
 		late_run(d);
 		queue_run(d->queue, desk_jobs_room(d));
+		desk_compact(d);
 		desk_checkpoint_run(d);
 	}
 	bool written = desk_ledger_write(d);
@@ -331,6 +334,13 @@ static void on_first(struct writer_ticket *t, int result)
 	(void)result;
 }
 
+static void list_slot(struct desk *d, uint16_t slot)
+{
+	for (struct store_segment *s = NULL; (s = store_next(d->store, slot, s));)
+		if (!is_given(d, s) && s->state != SEGMENT_SPARE && s->state != SEGMENT_PREPARING)
+			d->recovery.sequences[d->recovery.n++] = s->head.sequence;
+}
+
 static void recover_ledger(struct desk *d)
 {
 	uint64_t damaged = 0;
@@ -349,12 +359,10 @@ static void recover_ledger(struct desk *d)
 	ledger_sync(d->ledger, &d->first);
 	d->recovery.sequences =
 		must(calloc(store_count(d->store) + 1, sizeof(*d->recovery.sequences)));
+	list_slot(d, SLOT_DISPATCHER);
 	while (store_next_slot(d->store, &cursor, &slot))
-		for (struct store_segment *s = NULL;
-			slot != SLOT_LEDGER && (s = store_next(d->store, slot, s));)
-			if (!is_given(d, s) && s->state != SEGMENT_SPARE &&
-				s->state != SEGMENT_PREPARING)
-				d->recovery.sequences[d->recovery.n++] = s->head.sequence;
+		if (slot != SLOT_LEDGER && slot != SLOT_DISPATCHER)
+			list_slot(d, slot);
 	d->phase = DESK_SEGMENTS;
 }
 
@@ -433,6 +441,14 @@ static bool ask_deliverers(struct desk *d)
 	return true;
 }
 
+static void on_resealed(void *arg, const char *name, int result)
+{
+	struct desk *d = arg;
+
+	trace(d->w, "dispatcher: %s is sealed: %d", name, result);
+	d->w->count.resealed += result == 0;
+}
+
 static void recover_some(struct desk *d)
 {
 	static const struct recover_ops ops = {.commit = on_commit, .damage = on_damage};
@@ -457,6 +473,10 @@ static void recover_some(struct desk *d)
 	if (r == 1)
 		return;
 	d->w->count.dropped_commits += c->counts.dropped;
+	uint64_t end;
+	if (c->segment->state == SEGMENT_SEALED && c->segment->live > 0 &&
+		recover_may_seal(c, &end))
+		reseal_begin(d->store, c->segment, end, buf_span(&c->commits), on_resealed, d);
 	recover_done(c);
 	d->recovery.reading = false;
 }
@@ -543,6 +563,7 @@ struct desk *desk_new(struct world *w)
 	list_init(&d->writings);
 	d->jobs = must(map_new(1));
 	d->spans = must(map_new(1));
+	d->moved = must(map_new(1));
 	d->arena = must(arena_new(MESSAGE_ARENA));
 	d->payload = BUF_INIT(RECORD_PAYLOAD_MAX);
 	d->seam = sim_seam_new(w->disk, &w->clock);
@@ -553,6 +574,8 @@ struct desk *desk_new(struct world *w)
 		r = ledger_new(d->seam, d->store, &d->ledger);
 	if (r == 0)
 		r = writer_new(d->seam, SLOT_DISPATCHER, &desk_writer_ops, d, &d->writer);
+	if (r == 0)
+		r = compact_new(d->seam, d->store, d->writer, &desk_compact_ops, d, &d->compactor);
 	if (r < 0)
 		violation(w, "the spool cannot be opened: %d", r);
 	trace(w, "dispatcher: starts, %" PRIu64 " segments", store_count(d->store));
@@ -568,8 +591,12 @@ static void free_jobs(struct desk *d)
 	cursor = 0;
 	for (struct message_span *s; (s = map_next(d->spans, &cursor));)
 		free(s);
+	cursor = 0;
+	for (struct message_span *s; (s = map_next(d->moved, &cursor));)
+		free(s);
 	map_free(d->jobs);
 	map_free(d->spans);
+	map_free(d->moved);
 }
 
 void desk_free(struct desk *d)
@@ -582,6 +609,7 @@ void desk_free(struct desk *d)
 		recover_done(&d->recovery.cursor);
 	ledger_free(d->ledger);
 	writer_free(d->writer);
+	compact_free(d->compactor);
 	store_free(d->store);
 	for (struct list *n; (n = list_pop_front(&d->late));) {
 		struct late *l = CONTAINER_OF(n, struct late, node);

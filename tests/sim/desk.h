@@ -6,6 +6,7 @@
 #include "world.h"
 
 #include "queue/entries.h"
+#include "spool/compact.h"
 #include "spool/draft.h"
 #include "spool/ledger.h"
 #include "spool/recover.h"
@@ -66,7 +67,8 @@ struct desk {
 	struct queue *queue;
 	struct writer *writer; /* slot 0 */
 	struct list peers, unsent, late;
-	struct map *jobs, *spans;
+	struct map *jobs, *spans, *moved;
+	struct compactor *compactor;
 	struct name *names;
 	size_t n_names;
 	struct held_notice *notices;
@@ -121,6 +123,11 @@ void desk_forget(void *arg, uint64_t id, const struct record_ref *commit);
 void desk_report(void *arg, const struct queue_report *report);
 void desk_report_late(struct desk *d, struct writing *w);
 void desk_own_ended(struct desk *d, uint64_t sequence);
+/* desk_compact.c */
+extern const struct compact_ops desk_compact_ops;
+void desk_compact(struct desk *d);
+void desk_moved(void *arg, uint64_t id);
+void desk_span_release(struct desk *d, struct message_span *s);
 /* desk_jobs.c */
 void desk_deliver(void *arg, const struct job *job, const struct record_ref *commit);
 void desk_cancel(void *arg, uint64_t job);

@@ -52,6 +52,9 @@ int desk_ref(struct desk *d, const struct message *m, const struct record_ref *r
 	for (uint32_t i = 0; i < m->n_pieces; i++)
 		if (!m->pieces[i].is_inline)
 			span_add(d, s, m->pieces[i].piece.segment);
+	/* A second copy, for one that is damaged. */
+	if (d->phase < DESK_STARTED)
+		free(map_remove_u64(d->spans, m->id));
 	if (map_put_u64(d->spans, m->id, s) < 0)
 		violation(d->w, "message %" PRIx64 " is taken twice", m->id);
 	return 0;
@@ -65,9 +68,7 @@ void desk_forget(void *arg, uint64_t id, const struct record_ref *commit)
 	(void)commit;
 	if (!s)
 		violation(d->w, "message %" PRIx64 " is forgotten twice", id);
-	for (uint32_t i = 0; i < s->n; i++)
-		store_unref(d->store, s->segments[i]);
-	free(s);
+	desk_span_release(d, s);
 }
 
 /* ---- reports ---- */

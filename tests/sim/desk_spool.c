@@ -115,8 +115,11 @@ static void own_sealed(void *arg, uint64_t sequence, uint64_t end)
 
 static void own_retired(void *arg, uint64_t sequence, int error)
 {
+	struct desk *d = arg;
+
 	(void)error;
-	desk_own_ended(arg, sequence);
+	compact_retired(d->compactor, sequence);
+	desk_own_ended(d, sequence);
 }
 
 static void own_want_flush(void *arg)
@@ -209,6 +212,7 @@ static void checkpoint_begin(struct desk *d)
 void desk_checkpoint_run(struct desk *d)
 {
 	if (!d->checkpointing && !d->ledger_failed && !store_has_claimed(d->store) &&
+		!compact_is_committing(d->compactor) &&
 		(d->checkpoint_wanted || queue_checkpoint_wanted(d->queue)))
 		checkpoint_begin(d);
 	if (!d->checkpointing)

@@ -68,10 +68,11 @@ static const char *const names[] = {"steps", "submitted", "refused", "receiver d
 	"power losses", "deaths within a step", "receivers drained", "copies recovered",
 	"recoveries", "mails recovered", "commits dropped by recovery", "segments sealed",
 	"segments retired", "segments recycled", "spanning messages", "segments reclaimed",
-	"commits found late", "checkpoints", "ledger not written", "failed ledger syncs", "jobs",
-	"held", "holds", "drops", "releases", "retries", "cancels", "clock steps", "disk low",
-	"dispatcher aborts", "accepted", "delivered", "doubles", "named", "reports",
-	"delay reports", "expired", "flips", "damage"};
+	"segments sealed by recovery", "messages moved", "moves given up", "commits found late",
+	"checkpoints", "ledger not written", "failed ledger syncs", "jobs", "held", "holds",
+	"drops", "releases", "retries", "cancels", "clock steps", "disk low", "dispatcher aborts",
+	"accepted", "delivered", "doubles", "named", "reports", "delay reports", "expired", "flips",
+	"damage"};
 
 static void add(struct counters *sum, const struct world *w)
 {

@@ -22,6 +22,7 @@ struct counters {
 	uint64_t drained, copies;
 	uint64_t recoveries, recovered_mails, dropped_commits;
 	uint64_t sealed, retired, recycled, spanning, reclaimed;
+	uint64_t resealed, moved, move_failed;
 	uint64_t late_commits; /* found by rescanning what a receiver left */
 	uint64_t checkpoints, ledger_errors,
 		sync_errors; /* errors: turns that could not write it */
