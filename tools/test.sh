@@ -23,16 +23,20 @@ run_meson() { # NAME ARGUMENTS...
 	return $status
 }
 
-# Seeds 1 to SIM_SEEDS, half of them in each of two processes.
+# Seeds 1 to SIM_SEEDS, half of them in each of two processes. Many must also come by every place.
 run_sim() {
 	all=${SIM_SEEDS:-1000}
 	half=$((all / 2))
 	ranges="1:$half $((half + 1)):$((all - half))"
 	[ "$half" -gt 0 ] || ranges="1:$all"
+	coverage=
+	[ "$all" -lt 1000 ] || coverage=--coverage
 	pids=
 	seeds=0
 	for range in $ranges; do
-		"$build/tests/sim/sim" --seeds "${range%:*}" "${range#*:}" >"$results/sim-${range%:*}.log" 2>&1 &
+		# shellcheck disable=SC2086 # a word or none
+		"$build/tests/sim/sim" --seeds "${range%:*}" "${range#*:}" $coverage \
+			>"$results/sim-${range%:*}.log" 2>&1 &
 		pids="$pids $!"
 		seeds=$((seeds + ${range#*:}))
 	done

@@ -148,6 +148,7 @@ struct config {
 	struct {
 		uint64_t segment_size; /* 64M; halves down to 1M on small disks */
 		uint64_t reserve; /* free octets under which new mail gets 452: 0 = automatic */
+		uint64_t compact; /* a nearly dead segment is emptied after: 1m; 0 off */
 	} spool;
 	struct {
 		uint32_t mechanisms; /* set of enum mechanism; 0: what the users' sources can do */

@@ -235,7 +235,8 @@ static void walk_limits(struct codec *k, struct config *c)
 		&c->queue.warn, &c->queue.expire, &c->queue.bounce_expire, &c->queue.concurrency,
 		&c->queue.connect_timeout, &c->queue.command_timeout, &c->queue.data_timeout,
 		&c->auth.message_size, &c->auth.recipients, &c->auth.messages_per_hour,
-		&c->auth.recipients_per_hour, &c->spool.segment_size, &c->spool.reserve, &c->grace};
+		&c->auth.recipients_per_hour, &c->spool.segment_size, &c->spool.reserve,
+		&c->spool.compact, &c->grace};
 
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
 		walk_u64(k, numbers[i]);

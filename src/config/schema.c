@@ -129,6 +129,7 @@ static const struct key keys_spool[] = {
 		IN(spool.segment_size),
 		RANGE(UINT64_C(1) << 20, UINT64_C(1) << 30)},
 	{.name = "reserve", .read = value_octets, IN(spool.reserve), RANGE(0, OCTETS_MAX)},
+	{.name = "compact", .read = value_duration, IN(spool.compact), SECONDS(0)},
 };
 static const struct key keys_log[] = {
 	{.name = "format", .read = value_log_format, IN(log.format)},

@@ -27,6 +27,7 @@ static void set_limits(struct config *c)
 	c->spool.segment_size = UINT64_C(64) << 20;
 	c->dns.timeout = 10 * USEC_PER_SEC;
 	c->dns.cache = UINT64_C(32) << 20;
+	c->spool.compact = 60 * USEC_PER_SEC;
 	c->grace = 30 * USEC_PER_SEC;
 }
 

@@ -102,7 +102,7 @@ void dispatcher_compact(struct dispatcher *d)
 {
 	if (d->drain.on)
 		return;
-	compact_run(d->compactor, loop_now_usec());
+	compact_run(d->compactor, loop_now_usec(), role_config(d->process)->spool.compact);
 	count(d);
 }
 

@@ -2,7 +2,7 @@
  * counts what lives in the segments that it suspects of being nearly dead; then their messages are
  * moved one after another, within a budget of octets a second.
  *
- * A suspect is a sealed segment without damage that a survey found alive COMPACT_PAUSE ago already:
+ * A suspect is a sealed segment without damage that a survey found alive a pause ago already:
  * most mail is gone by then, and what is left is deferred or held. It is emptied if the survey saw
  * every one of its references, none of them in flight, and their octets together are a small part
  * of it. A large message that spans segments counts in full for each, so that copying is never
@@ -38,7 +38,7 @@ struct compactor {
 	const struct compact_ops *ops;
 	void *arg;
 	enum phase phase;
-	uint64_t next_survey, cursor, second, stalled_since;
+	uint64_t pause, next_survey, cursor, second, stalled_since;
 	uint64_t allowance; /* octets that may be copied in this second */
 	struct suspect suspects[SUSPECTS_MAX];
 	unsigned n_suspects, at;
@@ -103,7 +103,7 @@ static void suspect_segments(struct compactor *c, uint16_t slot, uint64_t now)
 			s->damaged)
 			continue;
 		if (s->look_usec == 0)
-			s->look_usec = now + COMPACT_PAUSE_USEC;
+			s->look_usec = now + c->pause;
 		if (s->look_usec > now || c->n_suspects == SUSPECTS_MAX)
 			continue;
 		c->suspects[c->n_suspects++] = (struct suspect){.sequence = s->head.sequence};
@@ -115,7 +115,7 @@ static void survey_begin(struct compactor *c, uint64_t now)
 	uint32_t cursor = 0;
 	uint16_t slot;
 
-	c->next_survey = now + COMPACT_PAUSE_USEC;
+	c->next_survey = now + c->pause;
 	suspects_free(c);
 	while (store_next_slot(c->store, &cursor, &slot))
 		if (slot != SLOT_LEDGER)
@@ -162,8 +162,9 @@ static bool is_worth_it(const struct compactor *c, const struct suspect *u, uint
 
 	if (!s || s->state != SEGMENT_SEALED || s->damaged || s->live == 0)
 		return false;
-	s->look_usec = now + (u->busy ? COMPACT_PAUSE_USEC : COMPACT_LATER_USEC);
-	return !u->busy && u->n == s->live && u->octets <= s->head.size / COMPACT_PART;
+	bool stays = !u->busy && u->n == s->live;
+	s->look_usec = now + (stays ? c->pause * COMPACT_LATER : c->pause);
+	return stays && u->octets <= s->head.size / COMPACT_PART;
 }
 
 static void survey_end(struct compactor *c, uint64_t now)
@@ -270,15 +271,16 @@ static bool move_some(struct compactor *c, uint64_t now)
 	return true;
 }
 
-void compact_run(struct compactor *c, uint64_t now_usec)
+void compact_run(struct compactor *c, uint64_t now_usec, uint64_t pause_usec)
 {
 	uint64_t second = now_usec / 1000000;
 
+	c->pause = pause_usec;
 	if (second != c->second) {
 		c->second = second;
 		c->allowance = COMPACT_OCTETS_A_SECOND;
 	}
-	if (c->phase == PHASE_WAIT && now_usec >= c->next_survey)
+	if (c->phase == PHASE_WAIT && c->pause && now_usec >= c->next_survey)
 		survey_begin(c, now_usec);
 	if (c->phase == PHASE_SURVEY && !c->ops->walk(c->arg, &c->cursor, WALK_SLICE))
 		survey_end(c, now_usec);

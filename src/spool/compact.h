@@ -14,8 +14,7 @@
 #include "spool/store.h"
 #include "spool/writer.h"
 
-#define COMPACT_PAUSE_USEC	(60 * UINT64_C(1000000))  /* between looks at all that is queued */
-#define COMPACT_LATER_USEC	(10 * COMPACT_PAUSE_USEC) /* a segment that was not worth it */
+#define COMPACT_LATER		10u /* pauses until a segment that was not worth it */
 #define COMPACT_OCTETS_A_SECOND (2u << 20)
 #define COMPACT_PART		8u /* live octets of a segment to be emptied: at most this part */
 
@@ -39,7 +38,9 @@ MUST_CHECK int compact_new(const struct seam *seam, struct store *store, struct 
 	const struct compact_ops *ops, void *arg, struct compactor **ret_compactor);
 /* After the writer is freed. NULL allowed. */
 void compact_free(struct compactor *c);
-void compact_run(struct compactor *c, uint64_t now_usec);
+/* pause: how long a segment lies nearly dead before it is emptied, and between looks at all that is
+ * queued; 0: none is begun. */
+void compact_run(struct compactor *c, uint64_t now_usec, uint64_t pause_usec);
 /* From walk: a message and the segments that hold it, its COMMIT's among them. */
 void compact_see(struct compactor *c, uint64_t id, const struct record_ref *commit, uint64_t size,
 	bool idle, const uint64_t *segments, uint32_t n);

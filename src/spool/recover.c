@@ -92,9 +92,11 @@ static void tell_damage(struct recover_cursor *c, uint64_t offset, uint64_t octe
 
 /* A record that fails. Where nothing can have been lost it is damage, but for the very last one of
  * an unsealed segment: its writer may have been killed half-way. */
-static void failed_record(struct recover_cursor *c, uint64_t offset, uint64_t octets)
+static void failed_record(struct recover_cursor *c, int error, uint64_t offset, uint64_t octets)
 {
-	if (c->sealed)
+	/* What the disk cannot read may have been there: nobody can say that it was never synced.
+	 */
+	if (c->sealed || error == -EIO)
 		tell_damage(c, offset, octets);
 	else if (!c->same_boot)
 		c->counts.dropped++;
@@ -155,7 +157,7 @@ static int verified_length(
 		buf_reset(&c->chunk);
 		if (r == 0)
 			r = segment_read_payload(c->seam, s->file, &s->head, &rec, &c->chunk);
-		if (r < 0 && !is_unreadable(r))
+		if (r < 0 && r != -EBADMSG)
 			return r;
 		known = r < 0 ? BAD : (uintptr_t)rec.length + 1;
 		r = map_put_u64(c->verified, key, (void *)known);
@@ -216,7 +218,7 @@ static int judge(struct recover_cursor *c, const struct record *rec, const struc
 		return offer(c, rec, false);
 	if (r != -ENODATA && !is_unreadable(r))
 		return r;
-	if (!c->sealed && !c->same_boot) {
+	if (!c->sealed && !c->same_boot && r != -EIO) {
 		c->counts.dropped++;
 		return 0;
 	}
@@ -305,7 +307,7 @@ static int step_index(struct recover_cursor *c)
 	if (r == 0 && rec.id != id)
 		r = -EBADMSG;
 	if (is_unreadable(r)) {
-		failed_record(c, offset, record_span(length));
+		failed_record(c, r, offset, record_span(length));
 		return 1;
 	}
 	if (r == 0)
@@ -339,7 +341,7 @@ static int step_scan(struct recover_cursor *c)
 	buf_reset(&c->payload);
 	r = segment_read_payload(c->seam, c->segment->file, &c->segment->head, &rec, &c->payload);
 	if (is_unreadable(r)) {
-		failed_record(c, rec.offset, record_span(rec.length));
+		failed_record(c, r, rec.offset, record_span(rec.length));
 		return 1;
 	}
 	if (r == 0)

@@ -77,7 +77,7 @@ void desk_compact(struct desk *d)
 {
 	struct compact_counts before = *compact_counts(d->compactor);
 
-	compact_run(d->compactor, d->w->clock.monotonic);
+	compact_run(d->compactor, d->w->clock.monotonic, 60 * USEC_PER_SEC);
 	const struct compact_counts *now = compact_counts(d->compactor);
 	d->w->count.moved += now->messages - before.messages;
 	d->w->count.move_failed += now->failed - before.failed;

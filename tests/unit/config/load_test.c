@@ -64,7 +64,7 @@ static const char everything[] =
 	"queue { retry = {\"5m\",\"15m\",\"1h\"} warn = \"3h\" expire = \"4d\" bounce_expire = "
 	"12h future_release = 9d\n"
 	"  concurrency = 9 connect_timeout = 11s command_timeout = 12s data_timeout = 13s }\n"
-	"spool { segment_size = 16M reserve = 1G }\n"
+	"spool { segment_size = 16M reserve = 1G compact = 5m }\n"
 	"log { format = json level = debug }\n"
 	"control { http = \"127.0.0.1:8026\" }\n"
 	"processes { receivers = 3 deliverers = 2 }\n"
@@ -161,6 +161,7 @@ static void config_load__relay_and_defaults(void **state)
 	assert_int_equal(c->queue.expire, 5 * 24 * 3600 * USEC_PER_SEC);
 	assert_string_equal(c->log.format, "auto");
 	assert_int_equal(c->spool.segment_size, 64 << 20);
+	assert_int_equal(c->spool.compact, 60 * USEC_PER_SEC);
 	assert_null(config_domain(c, SPAN_LIT("relay.example.org")));
 	config_free(c);
 	fixture_close(&f);
@@ -249,6 +250,7 @@ static void check_everything(const struct config *c, const struct fixture *f)
 	assert_int_equal(c->auth.recipients, 11);
 	assert_int_equal(c->auth.messages_per_hour, 12);
 	assert_int_equal(c->auth.recipients_per_hour, 13);
+	assert_int_equal(c->spool.compact, 300 * USEC_PER_SEC);
 	assert_string_equal(c->log.format, "json");
 	assert_string_equal(c->log.level, "debug");
 	assert_string_equal(c->control.http, "127.0.0.1:8026");

@@ -13,7 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define TEXT "Subject: hello\r\nMessage-ID: <1@x.test>\r\n\r\nbody\r\n"
+#define TEXT  "Subject: hello\r\nMessage-ID: <1@x.test>\r\n\r\nbody\r\n"
+#define LARGE 100000u
 
 static bool all_kept(const struct world *w)
 {
@@ -280,6 +281,46 @@ static void dispatcher__checkpoint(void **state)
 	with_world(checkpoint);
 }
 
+/* One held message among many that are gone: it is moved out of its segment, before a restart or
+ * after it, and is what it was. */
+static void compaction(struct world *w)
+{
+	char *large = malloc(LARGE + 1);
+
+	assert_non_null(large);
+	memset(large, 'x', LARGE);
+	w->deliverer.habit = HABIT_DEFER;
+	uint64_t id = world_mail(w, 0, "a@x.test", "held@far.test", SPAN_LIT(TEXT), true);
+	WAIT_FOR(w->n_jobs == 1 && all_kept(w));
+	world_admin(w, ADMIN_QUEUE_HOLD, id);
+	w->deliverer.habit = HABIT_DELIVER;
+	world_mail_many(w, 40, "a@x.test", "u@far.test", span_make(large, LARGE));
+	WAIT_FOR(w->n_jobs == 41 && all_kept(w));
+	for (unsigned i = 0; i < 2; i++) {
+		WAIT_FOR(world_logged(w, "\"compacted\""));
+		world_kill(w);
+		world_start(w);
+		world_admin(w, ADMIN_QUEUE_LIST, 0);
+		assert_int_equal(w->rows, 1);
+	}
+	world_admin(w, ADMIN_QUEUE_RELEASE, id);
+	WAIT_FOR(w->n_jobs == 42 && all_kept(w));
+	assert_int_equal(w->jobs[41].message, id);
+	assert_string_equal(w->jobs[41].octets, TEXT);
+	WAIT_FOR(queue_is_empty(w));
+	world_kill(w);
+	world_start(w);
+	assert_true(queue_is_empty(w));
+	assert_false(world_logged(w, "possible-duplicate"));
+	assert_false(world_logged(w, "spool-damaged"));
+	free(large);
+}
+static void dispatcher__compaction(void **state)
+{
+	(void)state;
+	with_world(compaction);
+}
+
 static void backlog(struct world *w)
 {
 	const unsigned n = 10000;
@@ -462,6 +503,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(dispatcher__deliverer_dies),
 		cmocka_unit_test(dispatcher__receiver_dies),
 		cmocka_unit_test(dispatcher__checkpoint),
+		cmocka_unit_test(dispatcher__compaction),
 		cmocka_unit_test(dispatcher__backlog),
 		cmocka_unit_test(dispatcher__drain_awaits_outcomes),
 		cmocka_unit_test(dispatcher__notices_are_not_believed),

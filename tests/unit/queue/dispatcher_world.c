@@ -43,7 +43,7 @@ static void send_setup(struct world *w)
 		"relay { from = {\"127.0.0.0/8\"} via = \"smtp://127.0.0.1:13025\" }\n"
 		"listener \"mx\" { address = {\"127.0.0.1:13001\"} }\n"
 		"queue { retry = {\"1s\"} }\n"
-		"spool { segment_size = \"1M\" }\n"
+		"spool { segment_size = \"1M\" compact = \"1s\" }\n"
 		"log { format = \"json\" level = \"debug\" }\n";
 	char path[128];
 	struct config *c;

@@ -53,6 +53,7 @@ static void entry_put__is_read_back(void **state)
 		{.type = ENTRY_DONE, .id = 4},
 		{.type = ENTRY_BEGIN, .job = 12},
 		{.type = ENTRY_SEGMENT, .sequence = 5, .known_end = 4096},
+		{.type = ENTRY_MOVED, .id = 9, .sequence = 8, .offset = 4096, .length = 77},
 		{.type = ENTRY_END},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(entries); i++) {
@@ -73,6 +74,8 @@ static void entry_put__is_read_back(void **state)
 		assert_true(span_equal(got.via, want->via));
 		assert_int_equal(got.sequence, want->sequence);
 		assert_int_equal(got.known_end, want->known_end);
+		assert_int_equal(got.offset, want->offset);
+		assert_int_equal(got.length, want->length);
 		size_t n = 0;
 		for (; entry_next_rcpt(&got.rcpts, &r); n++)
 			assert_rcpt(&r, &samples[n]);

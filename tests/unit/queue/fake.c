@@ -128,6 +128,15 @@ static void on_event(void *arg, const char *event, uint64_t id, struct span rcpt
 		SPAN_FMT(text), SPAN_FMT(detail));
 }
 
+static void on_moved(void *arg, uint64_t id)
+{
+	struct fake *f = arg;
+
+	(void)id;
+	f->moved++;
+	f->moved_first = f->forgotten == 0;
+}
+
 static const struct queue_ops ops = {
 	.ledger = on_ledger,
 	.ledger_sync = on_sync,
@@ -139,6 +148,7 @@ static const struct queue_ops ops = {
 	.outcome_kept = on_kept,
 	.event = on_event,
 	.cancel = on_cancel,
+	.moved = on_moved,
 };
 
 void fake_init(struct fake *f)

@@ -309,6 +309,34 @@ static void queue_checkpoint__stands_alone(void **state)
 	fake_done(&f);
 }
 
+/* The number of a report that was told and is gone must not be given to another failure: recovery
+ * takes a COMMIT that names it for the word that this one was told, too. */
+static void queue_checkpoint__remembers_event_numbers(void **state)
+{
+	(void)state;
+	struct fake f;
+	fake_init(&f);
+	struct commits c = {.n = 0};
+	fake_start(&f, true);
+	COMMIT(&f, &c, "fail@x.example", "a@y.example");
+	fake_flow(&f);
+	assert_int_equal(f.n_reports, 1);
+	assert_int_equal(f.reports[0].event, EVENT_FIRST);
+	queue_report_written(f.q, 1, EVENT_FIRST, 0);
+	fake_flow(&f);
+	size_t begin = f.n_ledger;
+	checkpoint(&f, fake_ref(1).offset + 64, true);
+	memmove(f.ledger, f.ledger + begin, (f.n_ledger - begin) * sizeof(*f.ledger));
+	assert_int_equal(recover(&f, &c, f.n_ledger - begin), 1);
+	fake_start(&f, true);
+	fake_flow(&f);
+	fake_result(&f, OUTCOME_FAILED, false);
+	fake_flow(&f);
+	assert_int_equal(f.n_reports, 1);
+	assert_int_equal(f.reports[0].event, EVENT_FIRST + 1);
+	fake_done(&f);
+}
+
 static void queue_checkpoint__without_its_end_means_nothing(void **state)
 {
 	(void)state;
@@ -365,6 +393,7 @@ int main(void)
 		cmocka_unit_test(queue_start__entries_without_a_commit_are_said),
 		cmocka_unit_test(queue_replay_entry__unreadable),
 		cmocka_unit_test(queue_checkpoint__stands_alone),
+		cmocka_unit_test(queue_checkpoint__remembers_event_numbers),
 		cmocka_unit_test(queue_checkpoint__without_its_end_means_nothing),
 		cmocka_unit_test(queue_checkpoint__end_waits_for_its_entries),
 	};

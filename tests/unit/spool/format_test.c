@@ -189,6 +189,21 @@ static void message__round_trip_keeps_unknown_facts(void **state)
 	want_u64("pieces", 2, got.n_pieces);
 	message_encode(&got, &again);
 	assert_true(span_equal(buf_span(&b), buf_span(&again)));
+	/* Moved: the same facts, those of the future too, around other pieces. */
+	struct buf moved = BUF_INIT(4096), back = BUF_INIT(4096);
+	struct message_piece elsewhere[] = {pieces[0], {.piece = {8, 4096, 4160, 10}}};
+	want_int("moved", 0, message_replace_pieces(buf_span(&b), elsewhere, 2, &moved));
+	want_u64("moved", b.len, moved.len);
+	want_int("decode", 0, message_decode(1, buf_span(&moved), a, &got));
+	want_u64("segment", 8, got.pieces[1].piece.segment);
+	want_int("and back", 0, message_replace_pieces(buf_span(&moved), pieces, 2, &back));
+	want_int("decode", 0, message_decode(1, buf_span(&back), a, &got));
+	buf_reset(&again);
+	message_encode(&got, &again);
+	assert_true(span_equal(buf_span(&b), buf_span(&again)));
+	want_int("decode", 0, message_decode(1, buf_span(&b), a, &got));
+	buf_done(&moved);
+	buf_done(&back);
 	struct record_ref commit = {9, 8192, (uint32_t)b.len};
 	want_int("ranges", 0, message_ranges(&got, buf_span(&b), &commit, a, &ranges, &n));
 	want_u64("inline: in the COMMIT's segment", 9, ranges[0].segment);

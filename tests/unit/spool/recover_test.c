@@ -2,6 +2,7 @@
 #include "rig.h"
 
 #include "base/crc32c.h"
+#include "spool/reseal.h"
 #include <stdlib.h>
 
 #define MIB	 (UINT64_C(1) << 20)
@@ -230,6 +231,103 @@ static void recover__flipped_octets(void **state)
 		rig_done(&f.r);
 	}
 }
+
+/* ---- sealing what was found unsealed ---- */
+
+static void on_resealed(void *arg, const char *name, int result)
+{
+	(void)name;
+	*(int *)arg = result;
+}
+
+/* Recovers the segment as the dispatcher does and begins to seal it; true: it was read by its index
+ * already. */
+static bool recover_and_seal(struct few *f, struct found *found, int *result)
+{
+	struct store_segment *s = store_find(f->r.store, f->sequence);
+	struct recover_cursor c;
+	uint64_t end;
+
+	want_int("begin", 0, recover_begin(&c, &f->r.fake.seam, f->r.store, s, 0, &ops, found));
+	int r;
+	while ((r = recover_step(&c, 2)) == 1)
+		;
+	want_int("end", 0, r);
+	bool indexed = c.indexed;
+	if (recover_may_seal(&c, &end))
+		reseal_begin(f->r.store, s, end, buf_span(&c.commits), on_resealed, result);
+	recover_done(&c);
+	return indexed;
+}
+
+static void reseal_begin__next_start_reads_the_index(void **state)
+{
+	static const struct {
+		const char *what;
+		bool other_boot, torn, damaged;
+		unsigned commits;
+		bool seals;
+	} table[] = {
+		{"killed", false, false, false, 4, true},
+		{"power failure", true, false, false, 4, true},
+		{"power failure, a COMMIT is torn", true, true, false, 3, true},
+		{"damaged", false, false, true, 3, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct few f;
+		int result = 1;
+		few_init(&f, 4);
+		if (table[i].torn || table[i].damaged)
+			fake_flip(&f.r.fake, f.name, f.sent[1].commit.offset + RECORD_HEADER + 3);
+		if (table[i].other_boot)
+			f.r.fake.seam.boot_id[0]++;
+		again(&f.r);
+		struct found found = {.rig = &f.r, .check_bodies = true};
+		assert_false(recover_and_seal(&f, &found, &result));
+		/* Kept meanwhile, and not longer. */
+		want_u64("held", table[i].seals, store_find(f.r.store, f.sequence)->live);
+		fake_run(&f.r.fake);
+		want_int(table[i].what, table[i].seals ? 0 : 1, result);
+		again(&f.r);
+		struct found second = {.rig = &f.r, .check_bodies = true};
+		want_u64(table[i].what, table[i].seals, recover_and_seal(&f, &second, &result));
+		want_u64(table[i].what, table[i].commits, second.n);
+		want_u64("damage", table[i].damaged ? 1 : 0, second.damages);
+		rig_done(&f.r);
+	}
+}
+
+/* A power failure at any moment of it finds the same messages and no damage. */
+static void reseal_begin__power_loss_at_every_step(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		for (unsigned steps = 0; steps < 5; steps++) {
+			struct few f;
+			int result = 1;
+			few_init(&f, 4);
+			f.r.fake.random = seed;
+			fake_flip(&f.r.fake, f.name, f.sent[1].commit.offset + RECORD_HEADER + 3);
+			f.r.fake.seam.boot_id[0]++;
+			again(&f.r);
+			struct found found = {.rig = &f.r};
+			(void)recover_and_seal(&f, &found, &result);
+			for (unsigned k = 0; k < steps; k++)
+				fake_step(&f.r.fake);
+			fake_power_loss(&f.r.fake);
+			again(&f.r);
+			struct found second = {.rig = &f.r, .check_bodies = true};
+			(void)recover_and_seal(&f, &second, &result);
+			want_u64("commits", 3, second.n);
+			want_u64("damage", 0, second.damages);
+			rig_done(&f.r);
+		}
+	}
+}
+
+/* ---- */
 
 static void recover__stale_generation(void **state)
 {
@@ -499,6 +597,8 @@ int main(void)
 		cmocka_unit_test(recover__power_loss),
 		cmocka_unit_test(recover__kill),
 		cmocka_unit_test(recover__flipped_octets),
+		cmocka_unit_test(reseal_begin__next_start_reads_the_index),
+		cmocka_unit_test(reseal_begin__power_loss_at_every_step),
 		cmocka_unit_test(recover__stale_generation),
 		cmocka_unit_test(recover__body_that_imitates_records),
 		cmocka_unit_test(recover__message_over_several_segments),
