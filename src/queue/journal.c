@@ -92,8 +92,8 @@ void queue_entry_rcpt(struct queue *q, const struct mail *m, const struct rcpt *
 			    (r->flags & RF_NOTICE ? ENTRY_NOTICE : 0));
 	if (r->flags & RF_OWN)
 		e.address = rcpt_address(r);
-	/* Of what was reported, too: its number must not come again, not even when the report itself
-	 * has been delivered and forgotten. */
+	/* Of what was reported, too: its number must not come again, not even when the report
+	 * itself has been delivered and forgotten. */
 	if (e.state != ENTRY_PENDING && e.state != ENTRY_HELD)
 		e.event = r->event;
 	if (r->state == RCPT_DEFERRED && !(r->flags & RF_GATED))

@@ -52,8 +52,8 @@ struct fake {
 	struct buf events; /* a line each: event id rcpt text detail */
 	uint64_t kept, forgotten, cancelled, handed, syncs, moved;
 	bool moved_first; /* before anything was forgotten */
-	size_t written; /* entries that a deliverer's job or a sync has put into the page cache */
-	bool quiet;	/* no events kept */
+	size_t written;	  /* entries that a deliverer's job or a sync has put into the page cache */
+	bool quiet;	  /* no events kept */
 	void (*hook)(void *arg, const char *event, uint64_t id, struct span rcpt);
 	void *hook_arg;
 	const char *route; /* another site for every address, or NULL */
