@@ -1,25 +1,30 @@
-/* user add|passwd|remove|list|test over a domain's users file. Passwords come from standard input
- * only (never from argv, where `ps` shows them) and are hashed by the system's crypt(3), yescrypt
- * by default. The running server takes a changed file up by itself. */
-#include "cli/cli.h"
+/* user add|passwd|remove|list|test|app|cert over a domain's users, in a file or in a database.
+ * Passwords come from standard input only (never from argv, where `ps` shows them); they are hashed
+ * by the system's crypt(3), yescrypt by default, and SCRAM keys are made beside. The running server
+ * takes a change up by itself. */
+#include "base/base64.h"
+#include "cli/user_store.h"
 #include "mail/path.h"
-#include "route/users_file.h"
-#include <crypt.h>
-#include <fcntl.h>
+#include "sasl/credentials.h"
+#include "sasl/plain.h"
+
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-#define PASSWORD_MAX 1024u
+#define REST_MAX 65536u
 
 struct user_command {
 	struct config *config;
 	const struct config_domain *domain;
 	struct buf local;
-	bool password_stdin;
+	const char *name;     /* NAME@DOMAIN as given */
+	const char *words[2]; /* what else stands there */
+	unsigned n_words;
+	bool password_stdin, no_scram, json;
 };
 
-/* The domain's users file, or why there is none. */
 static int find_domain(struct user_command *u, struct span domain)
 {
 	u->domain = config_domain(u->config, domain);
@@ -27,117 +32,172 @@ static int find_domain(struct user_command *u, struct span domain)
 		cli_error("%.*s is no domain of this configuration", SPAN_FMT(domain));
 		return EX_DATA_;
 	}
-	if (u->domain->users != USERS_FILE) {
-		cli_error("domain %s keeps its users elsewhere: give it users = \"file:PATH\"",
+	if (u->domain->users != USERS_FILE && u->domain->users != USERS_SQLITE) {
+		cli_error("domain %s has no list of users: give it users = \"file:PATH\" or "
+			  "\"sqlite:PATH\"",
 			u->domain->name);
 		return EX_CONFIG_;
 	}
 	return 0;
 }
 
-static int parse_name(struct user_command *u, const char *text)
+static int parse_name(struct user_command *u)
 {
 	struct path p;
 
-	if (mailbox_parse(span_str(text), true, false, &p) < 0) {
-		cli_error("%s is not NAME@DOMAIN", text);
+	if (mailbox_parse(span_str(u->name), true, false, &p) < 0) {
+		cli_error("%s is not NAME@DOMAIN", u->name);
 		return EX_USAGE_;
 	}
 	local_part_unquoted(p.local, true, &u->local);
 	if (u->local.error || !users_file_name_ok(buf_span(&u->local))) {
-		cli_error("%s: the name may not hold blanks, ':', '/' or '@'", text);
+		cli_error("%s: the name may not hold blanks, ':', '/' or '@'", u->name);
 		return EX_DATA_;
 	}
 	return find_domain(u, p.domain);
 }
 
 /* One line of standard input. */
-static int read_password(char *out, size_t size)
+static int read_password(struct buf *out)
 {
-	size_t n = 0;
+	char c;
 
-	while (n < size - 1) {
-		ssize_t got = read(STDIN_FILENO, out + n, 1);
-		if (got <= 0 || out[n] == '\n')
-			break;
-		n++;
+	while (read(STDIN_FILENO, &c, 1) == 1 && c != '\n')
+		buf_char(out, c);
+	if (out->len && out->ptr[out->len - 1] == '\r')
+		out->len--;
+	if (out->error || memchr(out->ptr ? out->ptr : "", '\0', out->len)) {
+		cli_error("the password is too long, or holds a NUL");
+		return EX_DATA_;
 	}
-	if (n && out[n - 1] == '\r')
-		n--;
-	out[n] = '\0';
-	return n ? 0 : -EINVAL;
-}
-
-static int hash_password(struct buf *out)
-{
-	char password[PASSWORD_MAX], setting[CRYPT_GENSALT_OUTPUT_SIZE];
-	static struct crypt_data data; /* 32 KiB: not on the stack */
-
-	if (read_password(password, sizeof(password)) < 0) {
+	if (out->len == 0) {
 		cli_error("no password on standard input");
 		return EX_DATA_;
 	}
-	const char *hash = NULL;
-	if (crypt_gensalt_rn("$y$", 0, NULL, 0, setting, sizeof(setting)))
-		hash = crypt_r(password, setting, &data);
-	explicit_bzero(password, sizeof(password));
-	if (!hash || hash[0] == '*') {
-		cli_error("the system's crypt(3) cannot hash: %s", strerror(errno));
-		return EX_OS_;
-	}
-	buf_str(out, hash);
 	return 0;
 }
 
-static int edit(struct user_command *u, enum users_edit how, const char *name)
+static int edited(struct user_command *u, int r)
 {
-	struct buf hash = BUF_INIT(4096);
-	int status = u->password_stdin ? hash_password(&hash) : 0;
+	if (r == -EEXIST)
+		cli_error("%s exists already: use user passwd", u->name);
+	else if (r == -ENOENT)
+		cli_error("there is no user %s", u->name);
+	return r == 0 ? EX_OK_ : r == -EEXIST || r == -ENOENT ? EX_NOUSER_ : EX_CANTCREATE_;
+}
 
-	if (status == 0) {
-		int r = users_file_edit(
-			u->domain->users_path, how, buf_span(&u->local), buf_span(&hash));
-		if (r == -EEXIST)
-			cli_error("%s exists already: use user passwd", name);
-		else if (r == -ENOENT)
-			cli_error("there is no user %s", name);
-		else if (r < 0)
-			cli_error("%s: cannot be changed: %s", u->domain->users_path, strerror(-r));
-		status = r == 0				? EX_OK_
-			 : r == -EEXIST || r == -ENOENT ? EX_NOUSER_
-							: EX_CANTCREATE_;
+/* ---- add, passwd, remove ---- */
+
+static int make_secrets(struct user_command *u, struct span password, struct buf *rest)
+{
+	int r = secret_hash(password, rest);
+
+	for (unsigned h = 0; r == 0 && !u->no_scram && h < SCRAM_HASHES; h++) {
+		struct scram_keys keys;
+		r = scram_keys_make((enum scram_hash)h, password, &keys);
+		if (r < 0)
+			break;
+		buf_char(rest, ':');
+		scram_keys_format((enum scram_hash)h, &keys, rest);
 	}
-	buf_done(&hash);
+	if (r < 0)
+		cli_error("the system's crypt(3) cannot hash: %s", strerror(-r));
+	return r < 0 ? EX_OS_ : 0;
+}
+
+/* What stands behind the user's name now; false: there is no such user. */
+static bool find_rest(struct user_command *u, struct buf *rest, int *ret_status)
+{
+	struct users_file *users = NULL;
+	struct span found = SPAN_NULL;
+	bool known = false;
+
+	*ret_status = EX_UNAVAILABLE_;
+	if (user_store_load(u->domain, &users) == 0) {
+		known = users_file_hash(users, buf_span(&u->local), &found);
+		buf_put(rest, found);
+		if (!known)
+			*ret_status = edited(u, -ENOENT);
+		users_file_free(users);
+	}
+	return known;
+}
+
+/* App passwords and certificates are kept when the password changes. */
+static void keep_fields(struct span old, struct buf *rest)
+{
+	struct span field = span_head(old, span_index(old, ':'));
+
+	for (old = span_from(old, field.len + 1); old.len; old = span_from(old, field.len + 1)) {
+		field = span_head(old, span_index(old, ':'));
+		if (field.len && !span_starts_nocase(field, SPAN_LIT("{SCRAM-"))) {
+			buf_char(rest, ':');
+			buf_put(rest, field);
+		}
+	}
+}
+
+static int set_password(struct user_command *u, enum users_edit how)
+{
+	struct buf password = BUF_INIT(SASL_PASSWORD_MAX + 1), rest = BUF_INIT(REST_MAX),
+		   old = BUF_INIT(REST_MAX);
+	int status = 0;
+
+	if (how == USERS_CHANGE && !find_rest(u, &old, &status))
+		goto out;
+	status = u->password_stdin ? read_password(&password) : 0;
+	if (status == 0 && u->password_stdin)
+		status = make_secrets(u, buf_span(&password), &rest);
+	keep_fields(buf_span(&old), &rest);
+	if (status == 0)
+		status = edited(
+			u, user_store_edit(u->domain, how, buf_span(&u->local), buf_span(&rest)));
+out:
+	if (password.ptr)
+		explicit_bzero(password.ptr, password.cap);
+	buf_done(&password);
+	buf_done(&rest);
+	buf_done(&old);
 	return status;
 }
 
-static int load(const struct config_domain *d, struct users_file **ret)
-{
-	struct buf octets = BUF_INIT(USERS_FILE_MAX), errors = BUF_INIT(65536);
-	CLEANUP(fd_closep) int fd = open(d->users_path, O_RDONLY | O_CLOEXEC);
-	int r = fd < 0 ? -errno : 0;
-	ssize_t n = 1;
+/* ---- list, test ---- */
 
-	while (r == 0 && n > 0) {
-		char *room = buf_reserve(&octets, 65536);
-		n = room ? read(fd, room, 65536) : -1;
-		if (n < 0)
-			r = room ? -errno : octets.error;
-		else
-			octets.len += (size_t)n;
-	}
-	if (r == 0)
-		r = users_file_parse(buf_span(&octets), d->users_path, ret, &errors);
-	if (errors.len)
-		(void)fwrite(errors.ptr, 1, errors.len, stderr);
-	if (r < 0)
-		cli_error("%s: %s", d->users_path, strerror(-r));
-	buf_done(&octets);
-	buf_done(&errors);
-	return r;
+static void print_json(struct span name, const char *domain, const struct credentials *c)
+{
+	struct buf b = BUF_INIT(4096);
+
+	buf_printf(&b, "{\"user\": \"%.*s@%s\", \"login\": %s, \"scram\": [", SPAN_FMT(name),
+		domain, credentials_can_log_in(c) ? "true" : "false");
+	for (unsigned h = 0, n = 0; h < SCRAM_HASHES; h++)
+		if (c->has_scram[h])
+			buf_printf(&b, "%s\"%s\"", n++ ? ", " : "", scram_name((enum scram_hash)h));
+	buf_str(&b, "], \"app_passwords\": [");
+	for (size_t i = 0; i < c->n_apps; i++)
+		buf_printf(&b, "%s\"%.*s\"", i ? ", " : "", SPAN_FMT(c->apps[i].label));
+	buf_printf(&b, "], \"certificates\": %zu}\n", c->n_certificates);
+	if (b.error == 0)
+		(void)fwrite(b.ptr, 1, b.len, stdout);
+	buf_done(&b);
 }
 
-static int list(struct user_command *u, const char *only, bool json)
+static void print_row(struct span name, const char *domain, const struct credentials *c)
+{
+	(void)printf("%.*s@%s", SPAN_FMT(name), domain);
+	if (!credentials_can_log_in(c))
+		(void)printf("  (no password)");
+	for (unsigned h = 0; h < SCRAM_HASHES; h++)
+		if (c->has_scram[h])
+			(void)printf("  %s", scram_name((enum scram_hash)h));
+	if (c->n_apps)
+		(void)printf("  %zu app password%s", c->n_apps, c->n_apps == 1 ? "" : "s");
+	if (c->n_certificates)
+		(void)printf("  %zu certificate%s", c->n_certificates,
+			c->n_certificates == 1 ? "" : "s");
+	(void)printf("\n");
+}
+
+static int list(struct user_command *u)
 {
 	int status = EX_OK_;
 
@@ -146,89 +206,291 @@ static int list(struct user_command *u, const char *only, bool json)
 		struct users_file *users = NULL;
 		struct span name, rest;
 		size_t cursor = 0;
-		if (d->users != USERS_FILE ||
-			(only && !span_equal_nocase(span_str(only), span_str(d->name))))
+		if ((d->users != USERS_FILE && d->users != USERS_SQLITE) ||
+			(u->name && !span_equal_nocase(span_str(u->name), span_str(d->name))))
 			continue;
-		if (load(d, &users) < 0) {
+		if (user_store_load(d, &users) < 0) {
 			status = EX_UNAVAILABLE_;
 			continue;
 		}
 		while (users_file_next(users, &cursor, &name, &rest)) {
-			if (json)
-				(void)printf("{\"user\": \"%.*s@%s\", \"login\": %s}\n",
-					SPAN_FMT(name), d->name, rest.len ? "true" : "false");
-			else
-				(void)printf("%.*s@%s%s\n", SPAN_FMT(name), d->name,
-					rest.len ? "" : "  (no password)");
+			struct credentials c;
+			credentials_parse(rest, &c);
+			(u->json ? print_json : print_row)(name, d->name, &c);
 		}
 		users_file_free(users);
 	}
 	return status;
 }
 
-static int test_password(struct user_command *u, const char *name)
+/* Does the password fit every secret that is kept of it? */
+static const char *test_secrets(const struct credentials *c, struct span password)
 {
-	struct users_file *users = NULL;
-	char password[PASSWORD_MAX], stored[512];
-	static struct crypt_data data;
-	struct span rest;
-	bool good = false;
+	const struct app_password *app = credentials_app(c, password);
 
-	if (load(u->domain, &users) < 0)
-		return EX_UNAVAILABLE_;
-	if (users_file_hash(users, buf_span(&u->local), &rest) && rest.len &&
-		read_password(password, sizeof(password)) == 0) {
-		struct span hash = span_head(rest, span_index(rest, ':'));
-		(void)snprintf(stored, sizeof(stored), "%.*s", SPAN_FMT(hash));
-		const char *again = crypt_r(password, stored, &data);
-		good = again && again[0] != '*' && strcmp(again, stored) == 0;
-		explicit_bzero(password, sizeof(password));
+	if (app)
+		return "right, an app password";
+	if (!secret_matches(password, c->hash))
+		return NULL;
+	for (unsigned h = 0; h < SCRAM_HASHES; h++) {
+		struct scram_keys k = c->scram[h];
+		if (c->has_scram[h] &&
+			(scram_keys_derive((enum scram_hash)h, password, &k) < 0 ||
+				memcmp(k.stored, c->scram[h].stored, sizeof(k.stored)) != 0))
+			return "right, but the SCRAM keys are another password's: use user passwd";
 	}
-	users_file_free(users);
-	(void)printf("%s: %s\n", name, good ? "the password is right" : "no");
-	return good ? EX_OK_ : EX_NOUSER_;
+	return "the password is right";
+}
+
+static int test_password(struct user_command *u)
+{
+	struct buf password = BUF_INIT(SASL_PASSWORD_MAX + 1), rest = BUF_INIT(REST_MAX);
+	struct credentials c;
+	const char *answer = NULL;
+	int status = 0;
+
+	if (find_rest(u, &rest, &status)) {
+		credentials_parse(buf_span(&rest), &c);
+		if (read_password(&password) == 0)
+			answer = test_secrets(&c, buf_span(&password));
+		status = answer ? EX_OK_ : EX_NOUSER_;
+		(void)printf("%s: %s\n", u->name, answer ? answer : "no");
+	}
+	if (password.ptr)
+		explicit_bzero(password.ptr, password.cap);
+	buf_done(&password);
+	buf_done(&rest);
+	return status;
+}
+
+/* ---- app passwords, certificates ---- */
+
+/* The line without the field that starts so and goes on with `value` up to `end`; true: it was
+ * there. */
+static bool drop_field(
+	struct span rest, const char *start, struct span value, char end, struct buf *out)
+{
+	bool found = false;
+
+	for (bool first = true; rest.len || first; first = false) {
+		struct span field = span_head(rest, span_index(rest, ':'));
+		rest = span_from(rest, field.len + 1);
+		struct span tail = span_from(field, strlen(start));
+		bool this = span_starts_nocase(field, span_str(start)) &&
+			    span_equal(span_head(tail, span_index(tail, end)), value);
+		found |= this;
+		if (this)
+			continue;
+		if (!first)
+			buf_char(out, ':');
+		buf_put(out, field);
+	}
+	return found;
+}
+
+static int app_list(struct user_command *u, const struct credentials *c)
+{
+	for (size_t i = 0; i < c->n_apps; i++) {
+		time_t created = (time_t)c->apps[i].created;
+		struct tm tm;
+		char date[32] = "";
+		if (gmtime_r(&created, &tm))
+			(void)strftime(date, sizeof(date), "%Y-%m-%d", &tm);
+		if (u->json)
+			(void)printf("{\"user\": \"%s\", \"app\": \"%.*s\", \"created\": \"%s\"}\n",
+				u->name, SPAN_FMT(c->apps[i].label), date);
+		else
+			(void)printf("%.*s  made %s\n", SPAN_FMT(c->apps[i].label), date);
+	}
+	return EX_OK_;
+}
+
+static int app_add(
+	struct user_command *u, struct span label, const struct credentials *c, struct buf *rest)
+{
+	struct buf password = BUF_INIT(64), print = BUF_INIT(64);
+
+	if (c->n_apps >= APP_PASSWORDS_MAX) {
+		cli_error(
+			"%s has %u app passwords already: remove one", u->name, APP_PASSWORDS_MAX);
+		return EX_DATA_;
+	}
+	for (size_t i = 0; i < c->n_apps; i++)
+		if (span_equal(c->apps[i].label, label)) {
+			cli_error("%s has an app password of that name: remove it first", u->name);
+			return EX_DATA_;
+		}
+	int r = app_password_make(&password, &print);
+	buf_printf(rest, ":{APP}%.*s,%lld,%.*s", SPAN_FMT(label), (long long)time(NULL),
+		SPAN_FMT(buf_span(&print)));
+	if (r == 0)
+		r = user_store_edit(u->domain, USERS_CHANGE, buf_span(&u->local), buf_span(rest));
+	if (r == 0)
+		(void)printf("%.*s\n", SPAN_FMT(buf_span(&password)));
+	buf_done(&password);
+	buf_done(&print);
+	return edited(u, r);
+}
+
+/* app add|list|remove NAME@DOMAIN [LABEL], cert add|remove NAME@DOMAIN FINGERPRINT */
+static int app(struct user_command *u, const char *verb)
+{
+	struct buf rest = BUF_INIT(REST_MAX), less = BUF_INIT(REST_MAX);
+	struct span label = span_str(u->n_words ? u->words[0] : "");
+	struct credentials c;
+	int status;
+
+	if (!find_rest(u, &rest, &status))
+		goto out;
+	credentials_parse(buf_span(&rest), &c);
+	status = EX_USAGE_;
+	if (strcmp(verb, "list") == 0) {
+		status = app_list(u, &c);
+	} else if (!app_label_ok(label)) {
+		cli_error("give the app password a name: letters, digits, '-', '_', '.'");
+	} else if (strcmp(verb, "add") == 0) {
+		status = app_add(u, label, &c, &rest);
+	} else if (strcmp(verb, "remove") == 0) {
+		if (drop_field(buf_span(&rest), "{APP}", label, ',', &less)) {
+			status = edited(u, user_store_edit(u->domain, USERS_CHANGE,
+						   buf_span(&u->local), buf_span(&less)));
+		} else {
+			cli_error("%s has no app password of that name", u->name);
+			status = EX_NOUSER_;
+		}
+	} else {
+		cli_error("user app %s: use add, list or remove", verb);
+	}
+out:
+	buf_done(&rest);
+	buf_done(&less);
+	return status;
+}
+
+/* 64 hex digits, with or without colons, as openssl x509 -fingerprint -sha256 prints them: those
+ * octets; anything else is a subject. */
+static void certificate_key(const char *text, struct buf *out)
+{
+	struct buf octets = BUF_INIT(64);
+	int high = -1;
+
+	for (const char *p = text; *p; p++) {
+		int v = *p >= '0' && *p <= '9'	 ? *p - '0'
+			: *p >= 'a' && *p <= 'f' ? *p - 'a' + 10
+			: *p >= 'A' && *p <= 'F' ? *p - 'A' + 10
+						 : -1;
+		if (*p == ':')
+			continue;
+		if (v < 0) {
+			octets.error = -EINVAL;
+			break;
+		}
+		if (high >= 0)
+			buf_char(&octets, (char)(high << 4 | v));
+		high = high >= 0 ? -1 : v;
+	}
+	bool fingerprint = octets.error == 0 && octets.len == 32 && high < 0;
+	base64_encode(fingerprint ? buf_span(&octets) : span_str(text), out);
+	buf_done(&octets);
+}
+
+static int cert(struct user_command *u, const char *verb)
+{
+	struct buf rest = BUF_INIT(REST_MAX), less = BUF_INIT(REST_MAX), key = BUF_INIT(8192);
+	int status = EX_USAGE_;
+
+	if (u->n_words != 1 || (strcmp(verb, "add") != 0 && strcmp(verb, "remove") != 0)) {
+		cli_error("use user cert add|remove NAME@DOMAIN FINGERPRINT-OR-SUBJECT");
+		return status;
+	}
+	if (!find_rest(u, &rest, &status))
+		goto out;
+	certificate_key(u->words[0], &key);
+	bool known = drop_field(buf_span(&rest), "{CERT}", buf_span(&key), ':', &less);
+	if (strcmp(verb, "add") == 0) {
+		buf_str(&less, ":{CERT}");
+		buf_put(&less, buf_span(&key));
+	} else if (!known) {
+		cli_error("%s has no such certificate", u->name);
+		status = EX_NOUSER_;
+		goto out;
+	}
+	status = edited(
+		u, user_store_edit(u->domain, USERS_CHANGE, buf_span(&u->local), buf_span(&less)));
+out:
+	buf_done(&rest);
+	buf_done(&less);
+	buf_done(&key);
+	return status;
+}
+
+/* ---- argv ---- */
+
+static int usage(void)
+{
+	cli_error("use user add|passwd|remove|test NAME@DOMAIN [--password-stdin], user list "
+		  "[DOMAIN], user app add|list|remove NAME@DOMAIN [LABEL], or user cert "
+		  "add|remove NAME@DOMAIN FINGERPRINT");
+	return EX_USAGE_;
+}
+
+static int parse_args(struct cli *cli, struct user_command *u, int first)
+{
+	for (int i = first; i < cli->argc; i++) {
+		if (strcmp(cli->argv[i], "--password-stdin") == 0)
+			u->password_stdin = true;
+		else if (strcmp(cli->argv[i], "--no-scram") == 0)
+			u->no_scram = true;
+		else if (!u->name && cli->argv[i][0] != '-')
+			u->name = cli->argv[i];
+		else if (first == 3 && u->n_words < 2 && cli->argv[i][0] != '-')
+			u->words[u->n_words++] = cli->argv[i];
+		else
+			return cli_error("user: %s is one too many", cli->argv[i]), EX_USAGE_;
+	}
+	return 0;
 }
 
 static int run(struct cli *cli, struct user_command *u)
 {
-	const char *verb = cli->argc > 1 ? cli->argv[1] : "", *name = NULL;
+	const char *verb = cli->argc > 1 ? cli->argv[1] : "";
+	bool nested = strcmp(verb, "app") == 0 || strcmp(verb, "cert") == 0;
+	const char *second = nested && cli->argc > 2 ? cli->argv[2] : "";
+	int status = parse_args(cli, u, nested ? 3 : 2);
 
-	for (int i = 2; i < cli->argc; i++) {
-		if (strcmp(cli->argv[i], "--password-stdin") == 0)
-			u->password_stdin = true;
-		else if (!name && cli->argv[i][0] != '-')
-			name = cli->argv[i];
-		else
-			return cli_error("user: %s is one too many", cli->argv[i]), EX_USAGE_;
-	}
-	if (strcmp(verb, "list") == 0)
-		return list(u, name, cli->json);
-	if (!name) {
-		cli_error("use user add|passwd|remove|test NAME@DOMAIN [--password-stdin], or user "
-			  "list [DOMAIN]");
-		return EX_USAGE_;
-	}
-	int status = parse_name(u, name);
 	if (status)
 		return status;
+	if (strcmp(verb, "list") == 0)
+		return list(u);
+	if (!u->name)
+		return usage();
+	status = parse_name(u);
+	if (status)
+		return status;
+	if (strcmp(verb, "app") == 0)
+		return app(u, second);
+	if (strcmp(verb, "cert") == 0)
+		return cert(u, second);
 	if (strcmp(verb, "add") == 0)
-		return edit(u, USERS_ADD, name);
+		return set_password(u, USERS_ADD);
 	if (strcmp(verb, "remove") == 0)
-		return edit(u, USERS_REMOVE, name);
+		return edited(u,
+			user_store_edit(u->domain, USERS_REMOVE, buf_span(&u->local), SPAN_NULL));
 	if (strcmp(verb, "passwd") == 0) {
 		u->password_stdin = true;
-		return edit(u, USERS_CHANGE, name);
+		return set_password(u, USERS_CHANGE);
 	}
 	if (strcmp(verb, "test") == 0)
-		return test_password(u, name);
-	cli_error("user %s: use add, passwd, remove, list or test", verb);
+		return test_password(u);
+	cli_error("user %s: use add, passwd, remove, list, test, app or cert", verb);
 	return EX_USAGE_;
 }
 
 int cmd_user(struct cli *cli)
 {
 	int status = EX_OK_;
-	struct user_command u = {.config = cli_config(cli, &status), .local = BUF_INIT(256)};
+	struct user_command u = {
+		.config = cli_config(cli, &status), .local = BUF_INIT(256), .json = cli->json};
 
 	if (!u.config)
 		return status;

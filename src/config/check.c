@@ -187,6 +187,9 @@ static void check_domain(struct checking *k, const struct config_domain *d)
 	bool postmaster = d->users == USERS_ANY || d->users == USERS_SQLITE || d->catch_all;
 	unsigned before = k->n_errors;
 
+	if (d->users == USERS_SQLITE)
+		fd_close(open_table(k, d, "users", d->users_path,
+			"add the first user with 'postrider user add', which makes it"));
 	if (d->users == USERS_FILE) {
 		int fd = open_table(k, d, "users", d->users_path,
 			"create it, one NAME:HASH a line, or add the first user with "

@@ -295,10 +295,7 @@ int value_users(
 		return 0;
 	}
 	d->users = file ? USERS_FILE : USERS_SQLITE;
-	int e = set_string(&d->users_path, value_absolute(r->config, file ? file : sqlite));
-	if (e < 0 || file)
-		return e;
-	return value_note_inactive(r, v->at, "users = sqlite:", "no user of it is found");
+	return set_string(&d->users_path, value_absolute(r->config, file ? file : sqlite));
 }
 
 int value_aliases(

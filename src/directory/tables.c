@@ -3,6 +3,7 @@
 #include "directory/tables.h"
 
 #include "base/log.h"
+#include "route/users_sqlite.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,11 +66,32 @@ static int read_table(
 	return r;
 }
 
+/* As octets of a users file, from a database. */
+static int read_database(
+	struct role_process *p, size_t i, const struct config_domain *d, struct buf *out)
+{
+	struct buf image = BUF_INIT(USERS_SQLITE_MAX), errors = BUF_INIT(ERRORS_MAX);
+	char name[64];
+
+	(void)snprintf(name, sizeof(name), "users:%zu", i);
+	int fd = role_fd(p, name), r = fd < 0 ? -ENOENT : users_sqlite_read(fd, &image);
+	if (r == 0)
+		r = users_sqlite_text(buf_span(&image), d->users_path, d->name, out, &errors);
+	log_problems(buf_span(&errors));
+	if (r < 0 && errors.len == 0)
+		log_text(LOG_LEVEL_ERROR, "table-error", "%s: cannot be read: %s", d->users_path,
+			strerror(-r));
+	buf_done(&image);
+	buf_done(&errors);
+	return r;
+}
+
 static int load_users(
 	struct role_process *p, size_t i, const struct config_domain *d, struct route_tables *t)
 {
 	struct buf octets = BUF_INIT(USERS_FILE_MAX), errors = BUF_INIT(ERRORS_MAX);
-	int r = read_table(p, "users", i, d->users_path, &octets);
+	int r = d->users == USERS_SQLITE ? read_database(p, i, d, &octets)
+					 : read_table(p, "users", i, d->users_path, &octets);
 
 	if (r == 0)
 		r = users_file_parse(buf_span(&octets), d->users_path, &t->users, &errors);
@@ -133,7 +155,7 @@ int tables_load(struct role_process *p, struct tables *old, struct tables *ret)
 	for (size_t i = 0; i < c->n_domains; i++) {
 		const struct config_domain *d = &c->domains[i];
 		struct route_tables *before = same_domain(old, d->name);
-		int r = d->users == USERS_FILE ? load_users(p, i, d, &t[i]) : 0;
+		int r = d->users_path ? load_users(p, i, d, &t[i]) : 0;
 		/* What a slip of the pen leaves out was there before. */
 		if (r == 0 && t[i].users && !users_file_complete(t[i].users) && before &&
 			before->users) {

@@ -511,8 +511,7 @@ int resources_open(struct resources *r, struct resources *old, const struct conf
 		const struct config_domain *d = &c->domains[i];
 		e = open_maildir(r, &d->deliver, d->name, a, errors);
 		failed = e < 0 ? e : failed;
-		e = open_table(
-			r, "users", i, d->users == USERS_FILE ? d->users_path : NULL, errors);
+		e = open_table(r, "users", i, d->users_path, errors);
 		failed = e < 0 ? e : failed;
 		e = open_table(r, "aliases", i, d->aliases_path, errors);
 		failed = e < 0 ? e : failed;

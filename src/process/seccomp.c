@@ -113,6 +113,10 @@ static int allow_by_argument(scmp_filter_ctx f, enum role role)
 	const uint64_t thread = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
 	int r = 0;
 
+	/* SQLite's lock on the users database, on a description that is read-only. */
+	if (role == ROLE_DIRECTORY)
+		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+			SCMP_A1(SCMP_CMP_EQ, F_OFD_SETLK, 0));
 	for (size_t i = 0; i < ARRAY_LEN(fcntls) && r == 0; i++)
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
 			SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)fcntls[i], 0));

@@ -1,0 +1,72 @@
+/* A users file and a users database look the same from here: names with what stands behind them. */
+#include "cli/user_store.h"
+#include "route/users_sqlite.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ERRORS_MAX 65536u
+
+static int read_all(int fd, struct buf *out)
+{
+	for (;;) {
+		char *room = buf_reserve(out, 65536);
+		if (!room)
+			return out->error;
+		ssize_t n = read(fd, room, 65536);
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return 0;
+		out->len += (size_t)n;
+	}
+}
+
+static int read_text(
+	const struct config_domain *d, int fd, struct buf *ret_text, struct buf *errors)
+{
+	struct buf image = BUF_INIT(USERS_SQLITE_MAX);
+
+	if (d->users == USERS_FILE)
+		return read_all(fd, ret_text);
+	int r = users_sqlite_read(fd, &image);
+	if (r == 0)
+		r = users_sqlite_text(buf_span(&image), d->users_path, d->name, ret_text, errors);
+	buf_done(&image);
+	return r;
+}
+
+int user_store_load(const struct config_domain *d, struct users_file **ret)
+{
+	struct buf text = BUF_INIT(USERS_FILE_MAX), errors = BUF_INIT(ERRORS_MAX);
+	CLEANUP(fd_closep) int fd = open(d->users_path, O_RDONLY | O_CLOEXEC);
+	int r = fd < 0 ? -errno : read_text(d, fd, &text, &errors);
+
+	if (r == 0)
+		r = users_file_parse(buf_span(&text), d->users_path, ret, &errors);
+	if (errors.len)
+		(void)fwrite(errors.ptr, 1, errors.len, stderr);
+	else if (r < 0)
+		cli_error("%s: %s", d->users_path, strerror(-r));
+	buf_done(&text);
+	buf_done(&errors);
+	return r;
+}
+
+int user_store_edit(
+	const struct config_domain *d, enum users_edit how, struct span name, struct span rest)
+{
+	struct buf errors = BUF_INIT(ERRORS_MAX);
+	int r = d->users == USERS_FILE
+			? users_file_edit(d->users_path, how, name, rest)
+			: users_sqlite_edit(d->users_path, how, d->name, name, rest, &errors);
+
+	if (errors.len)
+		cli_error("%.*s", SPAN_FMT(span_trim(buf_span(&errors))));
+	else if (r < 0 && r != -EEXIST && r != -ENOENT)
+		cli_error("%s: cannot be changed: %s", d->users_path, strerror(-r));
+	buf_done(&errors);
+	return r;
+}
