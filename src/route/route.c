@@ -76,8 +76,7 @@ bool local_in_doubt(const struct local *l)
 {
 	const struct route_tables *t = l->tables;
 
-	return t->unreadable ||
-	       (t->users && !users_file_complete(t->users)) ||
+	return t->unreadable || (t->users && !users_file_complete(t->users)) ||
 	       (t->aliases && !aliases_complete(t->aliases));
 }
 
