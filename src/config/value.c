@@ -360,7 +360,6 @@ int value_target(
 	*(struct target *)field = t;
 	switch (t.kind) {
 	case TARGET_PIPE:
-	case TARGET_MX:
 		return value_note_inactive(r, v->at, t.text, "nothing is delivered that way");
 	default:
 		return 0;

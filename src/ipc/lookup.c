@@ -81,9 +81,9 @@ static void hop_decode(struct wire *w, struct hop *h)
 {
 	uint8_t kind = wire_get_u8(w), via = wire_get_u8(w);
 
-	if (kind > HOP_TEMPORARY || via > JOB_DISCARD)
+	if (kind > HOP_MX || via > JOB_DISCARD)
 		w->error = -EBADMSG;
-	h->kind = (enum hop_kind)kind;
+	*h = (struct hop){.kind = (enum hop_kind)kind};
 	h->via = (enum job_via)via;
 	h->port = wire_get_u16(w);
 	h->host = wire_get_span(w);

@@ -30,7 +30,13 @@ void lookup_answer_encode(const struct lookup_answer *a, struct buf *out);
 MUST_CHECK int lookup_answer_decode(struct span payload, struct lookup_answer *ret);
 
 /* A next hop as the directory decides it. */
-enum hop_kind { HOP_DELIVER, HOP_HOLD, HOP_FAIL, HOP_TEMPORARY };
+enum hop_kind {
+	HOP_DELIVER,
+	HOP_HOLD,
+	HOP_FAIL,
+	HOP_TEMPORARY,
+	HOP_MX, /* host is the domain (A-labels, lower case) whose MX set has to be asked for */
+};
 struct hop {
 	enum hop_kind kind;
 	enum job_via via;
@@ -41,6 +47,11 @@ struct hop {
 	struct span route; /* whose settings count on the way out: title of a `route` block,
 			      "relay", or empty */
 	bool implicit_tls; /* smtps: */
+	/* The answer to HOP_MX; the directory never sends these. */
+	struct job_host *hosts;
+	uint32_t n_hosts;
+	bool mx_secure;
+	struct span domain;
 	struct span enhanced, text; /* hold, fail, temporary: why */
 };
 struct expand_child {

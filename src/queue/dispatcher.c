@@ -208,6 +208,11 @@ static void on_close(void *arg, int error)
 static int peer_attach(struct dispatcher *d, enum role role, unsigned index, int fd)
 {
 	static const struct channel_ops ops = {.on_frame = on_frame, .on_close = on_close};
+
+	if (role == ROLE_RESOLVER) {
+		dispatcher_resolver_attach(d, fd);
+		return 0;
+	}
 	struct peer *p = calloc(1, sizeof(*p));
 	int r = -ENOMEM;
 
@@ -269,10 +274,6 @@ static void dispatcher_role_peer(
 {
 	struct early *e = early_of(process);
 
-	if (role == ROLE_RESOLVER) {
-		fd_close(fd);
-		return;
-	}
 	if (e->d) {
 		int r = peer_attach(e->d, role, index, fd);
 		if (r < 0)
@@ -326,7 +327,8 @@ static int dispatcher_init(struct dispatcher *d)
 	d->moved = map_new(0);
 	if (!d->jobs || !d->spans || !d->moved)
 		return -ENOMEM;
-	return queue_new(&queue_actions, d, &s, &d->queue);
+	int r = dispatcher_resolver_init(d);
+	return r < 0 ? r : queue_new(&queue_actions, d, &s, &d->queue);
 }
 
 static int dispatcher_start(struct role_process *process)
@@ -364,6 +366,7 @@ static void dispatcher_reload(struct role_process *process, const struct config 
 
 	(void)old;
 	queue_set_settings(d->queue, &s);
+	dispatcher_resolver_settings(d);
 	if (d->started) {
 		dispatcher_event(d);
 		queue_reroute(d->queue);
@@ -411,6 +414,7 @@ static const struct queue_ops queue_actions = {
 	.ledger_sync = dispatcher_ledger_sync,
 	.expand = on_expand,
 	.route = on_route,
+	.mx = dispatcher_mx,
 	.deliver = dispatcher_deliver,
 	.report = dispatcher_report,
 	.forget = message_forget,

@@ -27,6 +27,7 @@
 #define TICK_USEC	   USEC_PER_SEC
 
 struct dispatcher;
+struct resolve_client;
 struct peer {
 	struct list node;
 	struct dispatcher *d;
@@ -104,6 +105,7 @@ struct dispatcher {
 	struct queue *queue;
 	struct writer *writer; /* slot 0 */
 	struct list peers;
+	struct resolve_client *resolver;
 	struct map *jobs;  /* struct handed_job by id */
 	struct map *spans; /* messages in more than one segment: struct message_span by id */
 	struct map *moved; /* struct message_span: where messages were, until the ledger knows */
@@ -213,6 +215,11 @@ void dispatcher_deliver(void *arg, const struct job *job, const struct record_re
 void dispatcher_outcome_kept(void *arg, uint64_t job);
 void dispatcher_outcome(struct dispatcher *d, struct peer *from, struct span payload);
 void handed_job_free(struct dispatcher *d, struct handed_job *j);
+/* dispatcher_mx.c */
+void dispatcher_mx(void *arg, uint64_t token, struct span domain, struct span route);
+MUST_CHECK int dispatcher_resolver_init(struct dispatcher *d);
+void dispatcher_resolver_settings(struct dispatcher *d); /* again after a reload */
+void dispatcher_resolver_attach(struct dispatcher *d, int fd);
 /* dispatcher_send.c */
 void deliverers_forget(struct dispatcher *d, uint64_t sequence);
 void dispatcher_cancel(void *arg, uint64_t job);

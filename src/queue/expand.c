@@ -53,6 +53,7 @@ static void rcpt_hop_answer(struct queue *q, struct mail *m, struct rcpt *r, con
 
 	switch (hop->kind) {
 	case HOP_DELIVER:
+	case HOP_MX:
 		next = queue_hop(q, hop);
 		if (!next) {
 			no_memory(q, m, r);

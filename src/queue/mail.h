@@ -69,6 +69,7 @@ struct batch {
 	struct mail *m;
 	struct next_hop *hop;
 	uint32_t first, last, n;
+	bool front; /* while it waits for its MX set */
 };
 #define MAIL_REPORT  1u
 #define MAIL_RELAY   2u

@@ -64,7 +64,7 @@ void queue_say(struct queue *q, const char *event, const struct mail *m, const s
 
 static int queue_maps(struct queue *q)
 {
-	struct map **maps[] = {&q->jobs, &q->sites, &q->hops, &q->done, &q->known};
+	struct map **maps[] = {&q->jobs, &q->sites, &q->hops, &q->done, &q->known, &q->mx_asks};
 
 	for (size_t i = 0; i < ARRAY_LEN(maps); i++) {
 		*maps[i] = map_new(q->settings.seed);
@@ -90,8 +90,8 @@ int queue_new(const struct queue_ops *ops, void *arg, const struct queue_setting
 	q->random_key = queue_random(q);
 	q->next_job = 1;
 	q->entry = BUF_INIT(ENTRY_MAX);
-	struct list *lists[] = {
-		&q->runnable, &q->idle_sites, &q->asks_free, &q->asked, &q->ask_new, &q->ask_again};
+	struct list *lists[] = {&q->runnable, &q->idle_sites, &q->asks_free, &q->asked, &q->ask_new,
+		&q->ask_again, &q->mx_new, &q->mx_again, &q->mx_asked};
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		list_init(lists[i]);
 	for (size_t i = 0; i < QUEUE_ASKS; i++)
@@ -126,7 +126,7 @@ void queue_free(struct queue *q)
 	if (q->done)
 		queue_done_trim(q, true);
 	queue_replay_done(q);
-	struct map *maps[] = {q->jobs, q->sites, q->hops, q->done, q->known};
+	struct map *maps[] = {q->jobs, q->sites, q->hops, q->done, q->known, q->mx_asks};
 	for (size_t i = 0; i < ARRAY_LEN(maps); i++)
 		map_free(maps[i]);
 	table_done(&q->mails);
@@ -220,6 +220,7 @@ void queue_run(struct queue *q, unsigned max_jobs)
 	assert(q->started);
 	queue_timers_run(q);
 	queue_asks_run(q);
+	queue_mx_run(q);
 	queue_jobs_run(q, max_jobs);
 	if (!q->want_sync)
 		return;
@@ -235,6 +236,7 @@ uint64_t queue_next_due(const struct queue *q)
 	if (q->want_sync || (!list_empty(&q->asks_free) &&
 				    !(list_empty(&q->ask_new) && list_empty(&q->ask_again))))
 		return q->now;
+	due = MIN(due, queue_mx_due(q));
 	if (!list_empty(&q->asked))
 		due = MIN(
 			due, CONTAINER_OF(q->asked.next, struct ask, node)->asked + QUEUE_ASK_USEC);

@@ -52,6 +52,9 @@ struct queue_ops {
 	void (*ledger_sync)(void *arg, uint64_t ticket);
 	void (*expand)(void *arg, const struct expand_ask *ask);
 	void (*route)(void *arg, const struct expand_ask *ask);
+	/* What is this domain's MX set now? queue_mx_answered follows for every token. The spans
+	 * are valid during the call. */
+	void (*mx)(void *arg, uint64_t token, struct span domain, struct span route);
 	/* The HANDED entry stands in the page cache already. ranges are empty: the owner fills them
 	 * from `commit`. */
 	void (*deliver)(void *arg, const struct job *job, const struct record_ref *commit);
@@ -111,6 +114,9 @@ MUST_CHECK int queue_committed(
 	struct queue *q, const struct message *m, const struct record_ref *commit);
 void queue_expanded(struct queue *q, const struct expand_answer *a);
 void queue_routed(struct queue *q, const struct expand_answer *a);
+/* HOP_DELIVER with hosts, domain, mx_secure and the site that domains with this set share; or
+ * HOP_FAIL, HOP_TEMPORARY. */
+void queue_mx_answered(struct queue *q, uint64_t token, const struct hop *answer);
 void queue_outcome(struct queue *q, const struct outcome *o);
 void queue_job_lost(struct queue *q, uint64_t job, bool dot_sent); /* its deliverer died */
 void queue_job_unsent(struct queue *q, uint64_t job); /* it never left: the owner drains */

@@ -9,6 +9,8 @@
 #define QUEUE_JOB_OCTETS  (2u << 20) /* of addresses in a job; the packet has room for 3 MiB */
 #define QUEUE_ASKS	  512u	     /* questions to the directory at once */
 #define QUEUE_ASK_USEC	  (30 * USEC_PER_SEC)
+#define QUEUE_MX_ASKS	  2048u /* questions for MX sets at once */
+#define QUEUE_MX_USEC	  (90 * USEC_PER_SEC)
 #define QUEUE_REPORT_USEC (60 * USEC_PER_SEC) /* a report that could not be written: again */
 /* Due time of a failed recipient whose report waits for the recovered ledger to be durable. */
 #define QUEUE_REPORT_OWED (USEC_INFINITY - 1)
@@ -60,6 +62,11 @@ struct queue {
 	struct ask asks[QUEUE_ASKS];
 	struct list asks_free, asked, ask_new, ask_again;
 	bool ask_turn;
+	struct list mx_new, mx_again, mx_asked; /* struct mx_wait */
+	struct map *mx_asks;			/* by token */
+	uint64_t mx_token;
+	uint32_t mx_out, mx_out_again;
+	bool mx_turn;
 
 	struct buf entry, detail; /* scratch */
 	struct entry entry_head;

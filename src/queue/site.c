@@ -100,7 +100,7 @@ static void site_unref(struct queue *q, struct site *s)
 		queue_site_free(q, CONTAINER_OF(q->idle_sites.next, struct site, idle));
 }
 
-#define HOP_KEY_FIXED 4u /* via, port, implicit_tls */
+#define HOP_KEY_FIXED 6u /* via, port, three flags */
 
 /* The key of a next hop is its encoding; its spans point into it. */
 static struct next_hop *hop_new(struct queue *q, const struct hop *h, struct span key)
@@ -109,18 +109,31 @@ static struct next_hop *hop_new(struct queue *q, const struct hop *h, struct spa
 
 	if (!n)
 		return NULL;
-	*n = (struct next_hop){
-		.refs = 1, .via = h->via, .port = h->port, .implicit_tls = h->implicit_tls};
+	*n = (struct next_hop){.refs = 1,
+		.via = h->via,
+		.port = h->port,
+		.implicit_tls = h->implicit_tls,
+		.mx = h->kind == HOP_MX,
+		.mx_secure = h->mx_secure};
 	memcpy(n->octets, key.ptr, key.len);
 	n->key = span_make(n->octets, key.len);
 	struct wire w = wire_reader(span_from(n->key, HOP_KEY_FIXED));
 	n->host = wire_get_span(&w);
 	n->path = wire_get_span(&w);
 	n->route = wire_get_span(&w);
-	n->site = site_ref(q, h->site, via_is_local(h->via));
+	n->domain = wire_get_span(&w);
+	(void)wire_get_span(&w); /* the site has a copy */
+	n->n_hosts = h->n_hosts;
+	n->hosts = calloc(MAX(h->n_hosts, 1u), sizeof(*n->hosts));
+	for (uint32_t i = 0; n->hosts && i < n->n_hosts; i++) {
+		n->hosts[i].preference = wire_get_u16(&w);
+		n->hosts[i].name = wire_get_span(&w);
+	}
+	n->site = n->hosts ? site_ref(q, h->site, via_is_local(h->via)) : NULL;
 	if (!n->site || map_put(q->hops, n->key, n) < 0) {
 		if (n->site)
 			site_unref(q, n->site);
+		free(n->hosts);
 		free(n);
 		return NULL;
 	}
@@ -133,10 +146,17 @@ struct next_hop *queue_hop(struct queue *q, const struct hop *h)
 	wire_put_u8(&q->entry, (uint8_t)h->via);
 	wire_put_u16(&q->entry, h->port);
 	wire_put_u8(&q->entry, h->implicit_tls);
+	wire_put_u8(&q->entry, h->kind == HOP_MX);
+	wire_put_u8(&q->entry, h->mx_secure);
 	wire_put_span(&q->entry, h->host);
 	wire_put_span(&q->entry, h->path);
 	wire_put_span(&q->entry, h->route);
+	wire_put_span(&q->entry, h->domain);
 	wire_put_span(&q->entry, h->site);
+	for (uint32_t i = 0; i < h->n_hosts; i++) {
+		wire_put_u16(&q->entry, h->hosts[i].preference);
+		wire_put_span(&q->entry, h->hosts[i].name);
+	}
 	if (q->entry.error)
 		return NULL;
 	struct next_hop *n = map_get(q->hops, buf_span(&q->entry));
@@ -152,6 +172,7 @@ void queue_hop_unref(struct queue *q, struct next_hop *hop)
 		return;
 	(void)map_remove(q->hops, hop->key);
 	site_unref(q, hop->site);
+	free(hop->hosts);
 	free(hop);
 }
 
@@ -284,6 +305,10 @@ void queue_batch_add(struct queue *q, struct batch *b, bool front)
 	struct site *s = b->hop->site;
 	unsigned lane = lane_of(q, b->m);
 
+	if (b->hop->mx) {
+		queue_mx_park(q, b, front);
+		return;
+	}
 	if (front)
 		list_push_front(&s->lanes[lane], &b->lane);
 	else
@@ -298,11 +323,15 @@ void queue_batch_free(struct queue *q, struct batch *b)
 	struct site *s = b->hop->site;
 	unsigned lane = lane_of(q, b->m);
 
-	list_remove(&b->lane);
-	list_remove(&b->of_mail);
-	if (list_empty(&s->lanes[lane]))
-		s->lane_bits &= (uint16_t) ~(1u << lane);
-	queue_site_ready(q, s, -(int64_t)b->n);
+	if (b->hop->mx) {
+		queue_mx_unpark(q, b);
+	} else {
+		list_remove(&b->lane);
+		list_remove(&b->of_mail);
+		if (list_empty(&s->lanes[lane]))
+			s->lane_bits &= (uint16_t) ~(1u << lane);
+		queue_site_ready(q, s, -(int64_t)b->n);
+	}
 	if (b == &b->m->batch)
 		b->m->batch_used = false;
 	else

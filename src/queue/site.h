@@ -30,10 +30,24 @@ struct next_hop {
 	enum job_via via;
 	uint16_t port;
 	bool implicit_tls;
+	bool mx; /* host is a domain whose MX set must be asked for: no job goes here */
+	bool mx_secure;
+	struct mx_wait *wait; /* the question for it, if batches wait */
+	struct job_host *hosts;
+	uint32_t n_hosts;
+	struct span domain;
 	struct site *site;
 	struct batch *open;		    /* scratch of queue_regroup */
 	struct span host, path, route, key; /* in octets */
 	char octets[];
+};
+/* The question for a domain's MX set, and who waits for it (mx.c). */
+struct mx_wait {
+	struct list node;    /* in queue.mx_new, mx_again or mx_asked */
+	struct list batches; /* by their lane; never empty */
+	struct next_hop *hop;
+	uint64_t token, asked; /* 0: not asked yet */
+	bool fresh;
 };
 /* A job: from HANDED until its OUTCOME is durable. Owns its place in the site's window until the
  * outcome is in or the deliverer is lost. */

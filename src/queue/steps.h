@@ -81,6 +81,11 @@ struct batch *queue_site_next(struct site *s);
 void queue_ask(struct queue *q, struct mail *m);
 void queue_asks_run(struct queue *q);
 struct rcpt *queue_ask_take(struct queue *q, uint64_t token, bool route, struct mail **ret_mail);
+/* mx.c */
+void queue_mx_park(struct queue *q, struct batch *b, bool front);
+void queue_mx_unpark(struct queue *q, struct batch *b);
+void queue_mx_run(struct queue *q);
+uint64_t queue_mx_due(const struct queue *q);
 /* jobs.c, reports.c */
 void queue_jobs_run(struct queue *q, unsigned max_jobs);
 void queue_job_free(struct queue *q, struct handed *h);

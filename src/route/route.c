@@ -129,8 +129,8 @@ static const struct config_route *block_for(const struct config *c, struct span 
 	return best;
 }
 
-static int override_hop(
-	const struct expand_ask *ask, const char *domain, struct arena *a, struct hop *ret)
+static int override_hop(const struct expand_ask *ask, const struct path *p, const char *domain,
+	struct arena *a, struct hop *ret)
 {
 	struct target t = {0};
 	const char *why = NULL, *text = arena_str(a, ask->via);
@@ -142,24 +142,24 @@ static int override_hop(
 		return 0;
 	}
 	if (r == 0)
-		r = route_target_hop(&t, domain, a, ret);
+		r = route_target_hop(&t, p, domain, a, ret);
 	target_done(&t);
 	return r;
 }
 
 /* The deliverer finds the way's settings (TLS, credentials, source) by its name. */
-static int named_hop(const struct target *via, const char *name, const char *domain,
-	struct arena *a, struct hop *ret)
+static int named_hop(const struct target *via, const char *name, const struct path *p,
+	const char *domain, struct arena *a, struct hop *ret)
 {
-	int r = route_target_hop(via, domain, a, ret);
-	if (r < 0 || ret->kind != HOP_DELIVER)
+	int r = route_target_hop(via, p, domain, a, ret);
+	if (r < 0 || (ret->kind != HOP_DELIVER && ret->kind != HOP_MX))
 		return r;
 	ret->route = arena_span(a, span_str(name));
 	return ret->route.ptr ? 0 : -ENOMEM;
 }
 
-static int block_hop(
-	const struct config_route *block, const char *domain, struct arena *a, struct hop *ret)
+static int block_hop(const struct config_route *block, const struct path *p, const char *domain,
+	struct arena *a, struct hop *ret)
 {
 	if (block->out.tls > TLS_LEVEL_MAY || block->via.kind == TARGET_SMTPS) {
 		*ret = (struct hop){.kind = HOP_TEMPORARY,
@@ -167,16 +167,17 @@ static int block_hop(
 			.text = SPAN_LIT("this route asks for TLS, which is not there yet")};
 		return 0;
 	}
-	return named_hop(&block->via, block->domain, domain, a, ret);
+	return named_hop(&block->via, block->domain, p, domain, a, ret);
 }
 
-static int foreign_hop(const struct route *r, struct span domain, struct arena *a, struct hop *ret)
+static int foreign_hop(
+	const struct route *r, const struct path *p, struct arena *a, struct hop *ret)
 {
-	const struct config_route *block = block_for(r->config, domain);
+	const struct config_route *block = block_for(r->config, p->domain);
 
 	if (block)
-		return block_hop(block, NULL, a, ret);
-	return named_hop(&r->config->relay.via, "relay", NULL, a, ret);
+		return block_hop(block, p, NULL, a, ret);
+	return named_hop(&r->config->relay.via, "relay", p, NULL, a, ret);
 }
 
 int route_next_hop(
@@ -193,13 +194,13 @@ int route_next_hop(
 	}
 	bool local = local_find(r, &p, &l);
 	if (ask->via.len) {
-		int e = override_hop(ask, local ? l.domain->name : NULL, a, ret);
+		int e = override_hop(ask, &p, local ? l.domain->name : NULL, a, ret);
 		if (local)
 			local_done(&l);
 		return e;
 	}
 	if (!local)
-		return foreign_hop(r, p.domain, a, ret);
+		return foreign_hop(r, &p, a, ret);
 	const struct config_route *block = block_for(r->config, p.domain);
 	int e = 0;
 	if (l.tables->unreadable) {
@@ -207,9 +208,9 @@ int route_next_hop(
 			.enhanced = SPAN_LIT("4.3.0"),
 			.text = SPAN_LIT("the users or aliases file cannot be read")};
 	} else if (block && span_equal_nocase(span_str(block->domain), p.domain)) {
-		e = block_hop(block, l.domain->name, a, ret);
+		e = block_hop(block, &p, l.domain->name, a, ret);
 	} else if (local_user(&l) || local_is_postmaster(&l) || l.domain->catch_all) {
-		e = route_target_hop(&l.domain->deliver, l.domain->name, a, ret);
+		e = route_target_hop(&l.domain->deliver, &p, l.domain->name, a, ret);
 	} else if (local_in_doubt(&l)) {
 		*ret = (struct hop){.kind = HOP_TEMPORARY,
 			.enhanced = SPAN_LIT("4.3.0"),

@@ -3,6 +3,7 @@
 #pragma once
 #include "config/config.h"
 #include "ipc/lookup.h"
+#include "mail/path.h"
 #include "route/aliases.h"
 #include "route/users_file.h"
 
@@ -28,6 +29,8 @@ MUST_CHECK int route_expand(const struct route *r, const struct expand_ask *ask,
 /* The next hop of one address now: users that went away fail, routes as they are configured now. */
 MUST_CHECK int route_next_hop(
 	const struct route *r, const struct expand_ask *ask, struct arena *a, struct hop *ret);
-/* A target as a hop. domain: for {domain} in maildir templates. */
-MUST_CHECK int route_target_hop(
-	const struct target *t, const char *domain, struct arena *a, struct hop *ret);
+/* A target as a hop, for this address. domain: for {domain} in maildir templates. */
+MUST_CHECK int route_target_hop(const struct target *t, const struct path *p, const char *domain,
+	struct arena *a, struct hop *ret);
+/* Where the Internet says: HOP_MX, or the host itself for an address literal. */
+MUST_CHECK int route_mx_hop(const struct path *p, struct arena *a, struct hop *ret);

@@ -2,6 +2,8 @@
  * connections and windows are shared. */
 #include "route/route.h"
 
+#include "mail/idna.h"
+
 #define SITE_MAX 8192u
 
 static int keep(struct buf *b, struct arena *a, struct span *ret)
@@ -63,7 +65,58 @@ static int not_yet(struct hop *h, const char *text)
 	return 0;
 }
 
-int route_target_hop(const struct target *t, const char *domain, struct arena *a, struct hop *ret)
+/* "mx:example.org" until the DNS says whose site that is. */
+static int by_mx(struct span domain, struct arena *a, struct hop *h)
+{
+	struct buf host = BUF_INIT(DOMAIN_MAX + 1), site = BUF_INIT(SITE_MAX);
+	int r = idna_to_ascii(domain, &host);
+
+	if (r == -EINVAL) {
+		*h = (struct hop){.kind = HOP_FAIL,
+			.enhanced = SPAN_LIT("5.1.2"),
+			.text = SPAN_LIT("not a domain name")};
+		buf_done(&host);
+		return 0;
+	}
+	*h = (struct hop){.kind = HOP_MX, .via = JOB_SMTP, .port = 25};
+	buf_str(&site, "mx:");
+	buf_put(&site, buf_span(&host));
+	int r2 = keep(&host, a, &h->host);
+	int r3 = keep(&site, a, &h->site);
+	return r < 0 ? r : r2 < 0 ? r2 : r3;
+}
+
+/* RFC 5321 5.1: an address literal is its own next hop. */
+static int by_literal(const struct path *p, struct arena *a, struct hop *h)
+{
+	struct span host = span_make(p->domain.ptr + 1, p->domain.len - 2);
+	struct buf site = BUF_INIT(SITE_MAX);
+
+	if (p->domain_kind == DOMAIN_LITERAL_V6)
+		host = span_from(host, 5); /* "IPv6:" */
+	*h = (struct hop){.kind = HOP_DELIVER, .via = JOB_SMTP, .port = 25};
+	h->host = arena_span(a, host);
+	buf_str(&site, "smtp://");
+	buf_put(&site, host);
+	buf_str(&site, ":25");
+	int r = keep(&site, a, &h->site);
+	return h->host.ptr ? r : -ENOMEM;
+}
+
+int route_mx_hop(const struct path *p, struct arena *a, struct hop *ret)
+{
+	if (p->domain_kind == DOMAIN_LITERAL_V4 || p->domain_kind == DOMAIN_LITERAL_V6)
+		return by_literal(p, a, ret);
+	if (p->domain_kind == DOMAIN_NAME)
+		return by_mx(p->domain, a, ret);
+	*ret = (struct hop){.kind = HOP_FAIL,
+		.enhanced = SPAN_LIT("5.1.2"),
+		.text = SPAN_LIT("no host or domain to deliver to")};
+	return 0;
+}
+
+int route_target_hop(const struct target *t, const struct path *p, const char *domain,
+	struct arena *a, struct hop *ret)
 {
 	struct hop h = {0};
 	int r = 0;
@@ -95,7 +148,7 @@ int route_target_hop(const struct target *t, const char *domain, struct arena *a
 	/* Without relay.via mail for others (reports, forwards) goes where the Internet says. */
 	case TARGET_NONE:
 	case TARGET_MX:
-		r = not_yet(&h, "delivery by MX needs the resolver, which is not there yet");
+		r = route_mx_hop(p, a, &h);
 		break;
 	case TARGET_PIPE:
 		r = not_yet(&h, "pipe: is not there yet");

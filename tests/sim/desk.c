@@ -70,6 +70,20 @@ static void on_route(void *arg, const struct expand_ask *ask)
 	ask_directory(arg, SAY_ROUTE, ask);
 }
 
+static void on_mx(void *arg, uint64_t token, struct span domain, struct span route)
+{
+	struct desk *d = arg;
+	struct peer *p = desk_peer(d, PEER_DIRECTORY, 0);
+	struct said s = {.kind = SAY_MX, .a = token, .payload = BUF_INIT(1u << 16)};
+
+	(void)route;
+	buf_put(&s.payload, domain);
+	if (p)
+		desk_say(d, p, s);
+	else
+		buf_done(&s.payload);
+}
+
 static void on_event(void *arg, const char *event, uint64_t id, struct span rcpt,
 	const struct outcome_rcpt *outcome, struct span remote, struct span detail)
 {
@@ -97,6 +111,7 @@ static const struct queue_ops queue_actions = {
 	.ledger_sync = desk_ledger_sync,
 	.expand = on_expand,
 	.route = on_route,
+	.mx = on_mx,
 	.deliver = desk_deliver,
 	.report = desk_report,
 	.forget = desk_forget,
@@ -236,6 +251,28 @@ static void peer_gone(struct peer *p)
 	d->turn_due = true;
 }
 
+/* Domains s3 and s4 have one provider. */
+static void on_mx_said(struct desk *d, const struct said *s)
+{
+	struct job_host hosts[] = {{SPAN_LIT("a.provider"), 10}, {SPAN_LIT("b.provider"), 20}};
+	struct hop h = {.kind = HOP_DELIVER,
+		.via = JOB_SMTP,
+		.port = 25,
+		.site = SPAN_LIT("provider"),
+		.domain = buf_span(&s->payload),
+		.hosts = hosts,
+		.n_hosts = ARRAY_LEN(hosts)};
+
+	if (s->b)
+		h = (struct hop){.kind = HOP_TEMPORARY,
+			.enhanced = SPAN_LIT("4.4.3"),
+			.text = SPAN_LIT("name servers do not answer")};
+	if (d->phase != DESK_STARTED)
+		return;
+	desk_event(d);
+	queue_mx_answered(d->queue, s->a, &h);
+}
+
 static void on_directory(struct peer *p, const struct said *s)
 {
 	struct desk *d = p->d;
@@ -267,6 +304,8 @@ static bool hear_one(struct peer *p)
 		desk_receiver_frame(p, s);
 	else if (p->kind == PEER_DELIVERER)
 		desk_deliverer_frame(p, s);
+	else if (s->kind == SAY_MX_SAID)
+		on_mx_said(p->d, s);
 	else
 		on_directory(p, s);
 	said_free(s);

@@ -28,6 +28,8 @@ enum message_kind {
 	SAY_ROUTE,
 	SAY_EXPANDED,
 	SAY_ROUTED,
+	SAY_MX,
+	SAY_MX_SAID,
 };
 struct said_file {
 	uint64_t sequence;

@@ -431,6 +431,10 @@ static void hop_of(struct world *w, struct span address, bool via, struct hop *h
 		.host = SPAN_LIT("127.0.0.1"),
 		.port = 25,
 		.site = span_str(sites[site])};
+	if (site >= 3) {
+		h->kind = HOP_MX;
+		h->host = h->site;
+	}
 	if (kind == 'h' && !via && !w->healing && chance(w, 800))
 		*h = (struct hop){.kind = HOP_HOLD,
 			.enhanced = SPAN_LIT("4.0.0"),
@@ -478,6 +482,17 @@ static void mark_refused(struct world *w, struct span address)
 	}
 }
 
+static void answer_mx(struct directory *d, const struct said *s)
+{
+	struct said out = {.kind = SAY_MX_SAID,
+		.a = s->a,
+		.b = !d->w->healing && chance(d->w, 150),
+		.payload = BUF_INIT(1u << 16)};
+
+	buf_put(&out.payload, buf_span(&s->payload));
+	link_say(d->link, d->seam, true, out);
+}
+
 static void answer(struct directory *d, const struct said *s)
 {
 	char names[2][TRUTH_NAME];
@@ -522,7 +537,7 @@ bool directory_answer(struct directory *d)
 	list_remove(&chosen->node);
 	/* One question in a hundred is never answered. */
 	if (d->w->healing || !chance(d->w, 10))
-		answer(d, chosen);
+		(chosen->kind == SAY_MX ? answer_mx : answer)(d, chosen);
 	said_free(chosen);
 	return true;
 }

@@ -270,8 +270,8 @@ static void check_everything(const struct config *c, const struct fixture *f)
 static void config_load__everything(void **state)
 {
 	static const char *const lines[] = {"m.conf:8: tls = implicit", "m.conf:11: dkim",
-		"m.conf:16: mx", "m.conf:17: pipe:/bin/relay -x", "m.conf:20: rates",
-		"m.conf:25: http", "m.conf:27: tls"};
+		"m.conf:17: pipe:/bin/relay -x", "m.conf:20: rates", "m.conf:25: http",
+		"m.conf:27: tls"};
 	struct fixture f;
 	(void)state;
 

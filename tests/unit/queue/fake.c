@@ -1,7 +1,8 @@
 /* The recording owner. Directory rules by local part: list-N has N members (member-I@domain),
  * nobody has none, hold, fail, temp, unknown and slow (no answer) do what they say, same-X becomes
  * same@domain; every other address is delivered at the site named like its domain ("box.*" is a
- * mailbox). */
+ * mailbox). Domains "mx.X-PROVIDER" go by MX to the site of the provider; mx.nx* does not exist,
+ * mx.fail* has broken name servers, mx.slow* gets no answer. */
 #include "fake.h"
 
 #include <string.h>
@@ -53,6 +54,15 @@ static void on_route(void *arg, const struct expand_ask *ask)
 	on_ask(arg, ask, true);
 }
 
+static void on_mx(void *arg, uint64_t token, struct span domain, struct span route)
+{
+	struct fake *f = arg;
+
+	(void)route;
+	f->mxs = grow(f->mxs, &f->cap_mxs, f->n_mxs, sizeof(*f->mxs));
+	f->mxs[f->n_mxs++] = (struct fake_mx){token, arena_span(f->arena, domain)};
+}
+
 static void on_deliver(void *arg, const struct job *job, const struct record_ref *commit)
 {
 	struct fake *f = arg;
@@ -63,6 +73,11 @@ static void on_deliver(void *arg, const struct job *job, const struct record_ref
 	*j = *job;
 	j->site = arena_span(f->arena, job->site);
 	j->host = arena_span(f->arena, job->host);
+	j->domain = arena_span(f->arena, job->domain);
+	j->hosts = arena_alloc(f->arena, (job->n_hosts + 1) * sizeof(*j->hosts));
+	for (uint32_t i = 0; i < job->n_hosts; i++)
+		j->hosts[i] = (struct job_host){
+			arena_span(f->arena, job->hosts[i].name), job->hosts[i].preference};
 	j->rcpts = arena_alloc(f->arena, job->n_rcpts * sizeof(*j->rcpts));
 	for (uint32_t i = 0; i < job->n_rcpts; i++) {
 		j->rcpts[i] = job->rcpts[i];
@@ -142,6 +157,7 @@ static const struct queue_ops ops = {
 	.ledger_sync = on_sync,
 	.expand = on_expand,
 	.route = on_route,
+	.mx = on_mx,
 	.deliver = on_deliver,
 	.report = on_report,
 	.forget = on_forget,
@@ -177,6 +193,7 @@ void fake_done(struct fake *f)
 	buf_done(&f->events);
 	free(f->ledger);
 	free(f->asks);
+	free(f->mxs);
 	free(f->jobs);
 	free(f->reports);
 }
@@ -193,7 +210,7 @@ void fake_crash(struct fake *f, size_t n)
 	f->n_ledger = n;
 	f->durable = MIN(f->durable, n);
 	f->written = n;
-	f->synced = f->n_asks = f->n_jobs = f->n_reports = 0;
+	f->synced = f->n_asks = f->n_mxs = f->n_jobs = f->n_reports = 0;
 	f->ticket = 0;
 	buf_reset(&f->events);
 	assert_int_equal(queue_new(&ops, f, &f->settings, &f->q), 0);
@@ -251,6 +268,8 @@ static struct hop hop_for(const struct fake *f, const struct expand_ask *ask)
 
 	if (is(domain, "box."))
 		h.via = JOB_MAILDIR;
+	if (is(domain, "mx."))
+		h.kind = HOP_MX;
 	if (f->route)
 		h.site = h.host = span_str(f->route);
 	if (ask->via.len) {
@@ -315,8 +334,47 @@ static void answer(struct fake *f, const struct fake_ask *asked)
 	queue_expanded(f->q, &a);
 }
 
+static void answer_mx(struct fake *f, const struct fake_mx *ask)
+{
+	size_t dash = span_index(ask->domain, '-');
+	struct span provider = span_from(ask->domain, dash + 1);
+	struct job_host hosts[] = {{provider, 10}};
+	struct hop h = {.kind = HOP_DELIVER,
+		.via = JOB_SMTP,
+		.port = 25,
+		.site = provider,
+		.domain = ask->domain,
+		.hosts = hosts,
+		.n_hosts = 1};
+
+	if (is(ask->domain, "mx.slow"))
+		return;
+	if (is(ask->domain, "mx.nx"))
+		h = (struct hop){.kind = HOP_FAIL,
+			.enhanced = SPAN_LIT("5.1.2"),
+			.text = SPAN_LIT("no such domain")};
+	else if (is(ask->domain, "mx.fail"))
+		h = (struct hop){.kind = HOP_TEMPORARY,
+			.enhanced = SPAN_LIT("4.4.3"),
+			.text = SPAN_LIT("servers fail")};
+	queue_mx_answered(f->q, ask->token, &h);
+}
+
+static void answer_mxs(struct fake *f)
+{
+	size_t n = f->n_mxs;
+
+	for (size_t i = 0; i < n; i++) {
+		struct fake_mx ask = f->mxs[i];
+		answer_mx(f, &ask);
+	}
+	memmove(f->mxs, f->mxs + n, (f->n_mxs - n) * sizeof(*f->mxs));
+	f->n_mxs -= n;
+}
+
 void fake_answer(struct fake *f)
 {
+	answer_mxs(f);
 	size_t n = f->n_asks;
 
 	for (size_t i = 0; i < n; i++) {
@@ -333,7 +391,7 @@ void fake_turn(struct fake *f, uint64_t usec)
 	f->wall += usec;
 	queue_time(f->q, f->now, f->wall);
 	queue_run(f->q, 100000);
-	while (f->n_asks) {
+	while (f->n_asks || f->n_mxs) {
 		fake_answer(f);
 		queue_run(f->q, 100000);
 	}

@@ -26,6 +26,10 @@ struct fake_ask {
 	struct expand_ask ask;
 	bool route;
 };
+struct fake_mx {
+	uint64_t token;
+	struct span domain;
+};
 struct fake_report {
 	uint64_t message, event;
 	bool delay, success;
@@ -45,6 +49,8 @@ struct fake {
 	size_t synced;
 	struct fake_ask *asks;
 	size_t n_asks, cap_asks;
+	struct fake_mx *mxs;
+	size_t n_mxs, cap_mxs;
 	struct job *jobs; /* handed out and not yet answered by the test */
 	size_t n_jobs, cap_jobs;
 	struct fake_report *reports; /* asked for and not yet written */
