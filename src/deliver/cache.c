@@ -149,6 +149,7 @@ void cache_give(struct cache *cache, const struct job *job, struct smtp_client *
 	buf_reset(&c->key);
 	key_of(job, &c->key);
 	if (cache->draining || c->key.error || c->transactions >= CACHE_TRANSACTIONS_MAX ||
+		(c->offers.mail_max && c->transactions >= c->offers.mail_max) ||
 		idle_of_site(cache, buf_span(&c->key)) >= CACHE_SITE_MAX ||
 		stream_buffered(c->stream).len > 0) {
 		cache_quit(cache, c);

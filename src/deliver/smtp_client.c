@@ -70,7 +70,8 @@ static void learn_keyword(struct smtp_client *c, struct span line)
 		c->pipelining = true;
 	else if (span_equal_nocase(word, SPAN_LIT("8BITMIME")))
 		c->eightbitmime = true;
-	else if (span_equal_nocase(word, SPAN_LIT("SIZE"))) {
+	offers_learn(&c->offers, word, value);
+	if (span_equal_nocase(word, SPAN_LIT("SIZE"))) {
 		uint64_t max;
 		c->size = true;
 		if (span_to_u64(value, UINT64_MAX, &max) >= 0)
@@ -239,6 +240,7 @@ SUSPENDS static int say_hello(
 	if (n < 0 || c->lmtp || r->code / 100 != 5)
 		return n;
 	c->pipelining = c->size = c->eightbitmime = false;
+	c->offers = (struct offers){0};
 	n = stream_printf(c->stream, "HELO %s\r\n", hostname);
 	return n < 0 ? n : smtp_client_reply(c, j->command_timeout, r);
 }

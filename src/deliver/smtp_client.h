@@ -2,6 +2,7 @@
  * offers, replies, QUIT. transaction.h sends mail over it. Held by one fiber, or by the cache. */
 #pragma once
 #include "deliver/delivery.h"
+#include "deliver/offers.h"
 #include "fiber/fiber.h"
 #include "mail/reply.h"
 #include "net/address.h"
@@ -13,6 +14,7 @@ struct smtp_client {
 	bool lmtp;
 	bool pipelining, size, eightbitmime; /* RFC 2920, 1870, 6152 */
 	uint64_t size_max;		     /* 0: the peer names none */
+	struct offers offers;		     /* what else it offers */
 	struct buf remote;		     /* "127.0.0.1:2626 mx.example.org" */
 	struct buf key;			     /* of the cache */
 	unsigned transactions;		     /* begun in this session */

@@ -1,7 +1,9 @@
 /* One mail transaction over an open session, RFC 5321 3.3: MAIL, RCPTs, DATA, replies by
  * recipient. */
 #pragma once
-#include "deliver/smtp_client.h"
+#include "deliver/envelope.h"
+
+enum body_kind { BODY_7BIT, BODY_8BITMIME, BODY_BINARYMIME }; /* job.body */
 
 enum rcpt_state {
 	RCPT_OPEN,     /* no reply of its own yet */
@@ -12,10 +14,13 @@ enum rcpt_state {
 struct transaction {
 	struct delivery *d;
 	struct smtp_client *c;
+	struct envelope envelope;
 	struct reply reply; /* the last one read */
 	uint8_t *rcpts;	    /* enum rcpt_state, by position */
 	uint32_t n_accepted, n_later;
-	uint32_t total, sent, answered; /* commands: MAIL, each RCPT, DATA */
+	uint32_t total, sent, answered; /* commands: MAIL, each RCPT, DATA or the message itself */
+	bool bdat;			/* RFC 3030 */
+	bool ahead;			/* the message follows its envelope unasked */
 	bool pausing;			/* the pipeline is full: read before writing on */
 	bool mail_accepted, go_ahead;	/* 250 to MAIL, 354 to DATA */
 	const char *stage;
@@ -25,9 +30,5 @@ struct transaction {
  * answered; nothing has happened and no result was set: use a fresh one. */
 SUSPENDS MUST_CHECK int transaction_run(struct smtp_client *c, struct delivery *d);
 
-/* Message and final dot; the replies are not read. -EIO and others: what was sent is no message. */
-SUSPENDS MUST_CHECK int transaction_send_body(struct transaction *t);
 /* Every recipient that still waits for the reply to the message gets this result. */
 void transaction_settle(struct transaction *t, struct outcome_rcpt result);
-/* Replies after the final dot by recipient, RFC 2033 4.2 (lmtp.c). */
-SUSPENDS MUST_CHECK int lmtp_read_replies(struct transaction *t);

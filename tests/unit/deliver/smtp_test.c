@@ -274,7 +274,7 @@ static const struct smtp_case cases[] = {
 		.name = "control_in_address__not_sent",
 		.script = PLAIN,
 		.job = {.from = "s@x.org>\r\nRCPT TO:<victim@x.org", .rcpts = ONE},
-		.want = "0:failed:553:5.1.3 ",
+		.want = "0:failed:553:5.1.7 ",
 		.want_idle = 1,
 	},
 	{

@@ -96,6 +96,8 @@ void encode_job(const struct wanted_job *w, const struct stored *s, struct buf *
 	for (; j.n_rcpts < given && addresses[j.n_rcpts]; j.n_rcpts++)
 		rcpts[j.n_rcpts] = (struct job_rcpt){
 			.index = j.n_rcpts, .address = span_str(addresses[j.n_rcpts])};
+	if (w->more)
+		w->more(&j, rcpts);
 	job_encode(&j, out);
 	assert_int_equal(out->error, 0);
 }
@@ -130,6 +132,7 @@ struct session {
 	struct stream *stream;
 	struct span script;
 	unsigned number;
+	size_t chunk; /* what the last BDAT said */
 };
 
 static void fail_session(struct session *s, const char *wanted, struct span got)
@@ -171,6 +174,20 @@ static void read_data(struct session *s)
 	}
 }
 
+static void read_octets(struct session *s, size_t n)
+{
+	struct span in;
+	for (; n > 0; n -= in.len) {
+		if (stream_peek(s->stream, &in) < 0) {
+			buf_str(&s->hop->data, "[end]");
+			return;
+		}
+		in = span_head(in, n);
+		buf_put(&s->hop->data, in);
+		stream_consume(s->stream, in.len);
+	}
+}
+
 static void until_end(struct session *s)
 {
 	struct span line;
@@ -206,9 +223,14 @@ static bool step(struct session *s, struct span line)
 			fail_session(s, wanted, SPAN_LIT("the end"));
 		else if (!span_starts_nocase(got, rest))
 			fail_session(s, wanted, got);
+		else if (span_starts_nocase(got, SPAN_LIT("BDAT ")))
+			s->chunk = (size_t)atol(got.ptr + 5);
 		break;
 	case 'D':
 		read_data(s);
+		break;
+	case 'B':
+		read_octets(s, rest.len ? (size_t)atol(rest.ptr) : s->chunk);
 		break;
 	case 'N':
 		if (stream_flush(s->stream) < 0 || fiber_sleep(60 * USEC_PER_MSEC) < 0)

@@ -34,6 +34,7 @@ struct wanted_job {
 	uint32_t n_many;
 	uint8_t body;
 	bool suspect;
+	void (*more)(struct job *j, struct job_rcpt *rcpts);	 /* what few jobs have; or NULL */
 	uint64_t command_timeout, connect_timeout, data_timeout; /* 0: 2 s */
 };
 void encode_job(const struct wanted_job *w, const struct stored *s, struct buf *out);
@@ -45,6 +46,7 @@ char *outcome_text(const struct outcome *o);
  *   S: TEXT   sends TEXT CRLF            C: PREFIX  reads a line that must begin so
  *   D:        reads to CRLF.CRLF         N:         nothing must come for 60 ms
  *   L: N      sends N times "x"          W: MSEC    waits
+ *   B: N      reads N octets; without N: as many as the last BDAT said
  *   H:        says nothing more, until the peer goes
  *   X:        closes                     R:         closes with a reset
  * At the end of a session's script it answers QUIT and waits for the peer's end. */

@@ -1,0 +1,322 @@
+/* BDAT is preferred: no octet of the message has to be looked at or stuffed, and a small message
+ * goes out with its envelope in one round. A peer that refuses everybody then gets octets in vain,
+ * which is why large ones wait for the envelope's replies. Each chunk is answered (RFC 3030 2);
+ * with PIPELINING a few are on the way at once. After a chunk that was refused nothing more is
+ * sent, and RSET ends what is left of the transaction.
+ *
+ * The dispatcher is told before the final dot, or the last chunk, leaves (jobs_mark_dot): what
+ * dies before has delivered nothing. Where the message left with its envelope and nobody was
+ * accepted, nothing was delivered after all, and the mark is taken back.
+ *
+ * Replies: one for all (RFC 5321 4.2), one for each accepted recipient in order from an LMTP server
+ * (RFC 2033 4.2), and, where PRDR was asked for and 353 says that it is done, one for each and one
+ * for all. */
+#include "deliver/transfer.h"
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "deliver/content.h"
+#include "deliver/jobs.h"
+#include "mail/dot.h"
+
+/* A body must move on at this rate on the average, beside the data timeout. */
+#define BODY_RATE_MIN 512u
+#define YIELD_EVERY   (512u * 1024u)
+#define CHUNK_OCTETS  (256u * 1024u)
+#define CHUNKS_AHEAD  4u
+/* What may follow its envelope unasked; and fits the socket's buffers, so that neither side waits
+ * for the other (RFC 2920 3.1). */
+#define AHEAD_OCTETS (16u * 1024u)
+
+static int unreadable(struct transaction *t, int error)
+{
+	struct log_line *l = log_begin(LOG_LEVEL_ERROR, "segment-unreadable");
+	log_id(l, "id", t->d->job.message);
+	log_errno(l, error);
+	log_end(l);
+	t->stage = "reading the message from the spool";
+	t->d->outcome.damaged = error == -EBADMSG;
+	return -EIO;
+}
+
+static int begin(struct transaction *t)
+{
+	uint64_t size = MAX(t->d->job.size, t->envelope.size);
+	t->stage = "sending the message";
+	return smtp_client_watchdog(t->c,
+		loop_now_usec() + t->d->job.data_timeout + size / BODY_RATE_MIN * USEC_PER_SEC);
+}
+
+static int end(struct transaction *t, int r)
+{
+	if (smtp_client_watchdog(t->c, USEC_INFINITY) < 0 && r >= 0)
+		r = -ENOMEM;
+	return smtp_client_error(t->c, r);
+}
+
+/* A fast peer must not keep the others waiting. */
+SUSPENDS static int yield_now_and_then(size_t *since, size_t n)
+{
+	*since += n;
+	if (*since < YIELD_EVERY)
+		return 0;
+	*since = 0;
+	return fiber_yield();
+}
+
+static int reading_failed(struct transaction *t, int r)
+{
+	return r == -ECANCELED || r == -ENOMEM || r == -EMSGSIZE ? r : unreadable(t, r);
+}
+
+/* ---- DATA ---- */
+
+SUSPENDS static int write_dotted(
+	struct transaction *t, struct content *content, struct buf *in, struct buf *out)
+{
+	struct dot_encoder encoder;
+	size_t since = 0;
+	int more = 1, r = 0;
+	dot_encoder_init(&encoder);
+	while (r >= 0 && more > 0) {
+		buf_reset(in);
+		more = content_read(content, in);
+		if (more < 0)
+			return reading_failed(t, more);
+		buf_reset(out);
+		dot_encode(&encoder, buf_span(in), out);
+		r = out->error ? out->error : stream_write(t->c->stream, buf_span(out));
+		if (r >= 0)
+			r = yield_now_and_then(&since, in->len);
+	}
+	if (r < 0)
+		return r;
+	buf_reset(out);
+	dot_encode_end(&encoder, out);
+	if (out->error)
+		return out->error;
+	/* Of a large message, all but the dot leaves first, so that the mark comes late; a small
+	 * one travels in one piece with its dot. */
+	if (t->d->job.size > BODY_CHUNK)
+		r = stream_flush(t->c->stream);
+	if (r >= 0)
+		r = jobs_mark_dot(t->d);
+	if (r >= 0) {
+		t->stage = "sending the end of data";
+		r = stream_write(t->c->stream, buf_span(out));
+	}
+	return r < 0 ? r : stream_flush(t->c->stream);
+}
+
+SUSPENDS static int send_data(struct transaction *t)
+{
+	struct content content;
+	struct buf in = BUF_INIT(4 * BODY_CHUNK), out = BUF_INIT(8 * BODY_CHUNK);
+	int r = begin(t);
+	if (r >= 0)
+		r = content_init(&content, t->d, true); /* the encoder mends lines */
+	if (r >= 0) {
+		r = write_dotted(t, &content, &in, &out);
+		content_done(&content);
+	}
+	buf_done(&in);
+	buf_done(&out);
+	return end(t, r);
+}
+
+/* ---- replies to the message ---- */
+
+/* -ECONNABORTED for a 421 (RFC 5321 3.8). */
+SUSPENDS static int read_reply(struct transaction *t)
+{
+	int r = smtp_client_reply(t->c, t->d->job.data_timeout, &t->reply);
+	if (r >= 0 && t->reply.code == 421)
+		r = -ECONNABORTED;
+	return r;
+}
+
+static struct outcome_rcpt result_of(struct transaction *t)
+{
+	struct outcome_rcpt o = smtp_result(t->d, smtp_class(&t->reply), &t->reply);
+	bool delivered = o.result == OUTCOME_DELIVERED;
+	o.dsn_passed_on = delivered && t->envelope.dsn;
+	o.by_passed_on = delivered && t->envelope.by;
+	return o;
+}
+
+/* One for each accepted recipient, in order. Those that never come leave theirs without. */
+SUSPENDS static int read_each(struct transaction *t)
+{
+	for (uint32_t i = 0; i < t->envelope.n_send; i++) {
+		uint32_t at = t->envelope.send[i];
+		if (t->rcpts[at] != RCPT_ACCEPTED)
+			continue;
+		int r = read_reply(t);
+		if (r < 0)
+			return r;
+		t->rcpts[at] = RCPT_ANSWERED;
+		delivery_set(t->d, at, result_of(t));
+	}
+	return 0;
+}
+
+/* draft-hall-prdr-00 3: what was accepted for some counts only if the last reply is positive. */
+SUSPENDS static int read_prdr(struct transaction *t)
+{
+	int r = read_each(t);
+	if (r >= 0)
+		r = read_reply(t);
+	if (r < 0 || smtp_class(&t->reply) == OUTCOME_DELIVERED)
+		return r;
+	struct outcome_rcpt all = result_of(t);
+	for (uint32_t i = 0; i < t->envelope.n_send; i++) {
+		uint32_t at = t->envelope.send[i];
+		if (t->d->outcome.rcpts[at].result == OUTCOME_DELIVERED)
+			delivery_set(t->d, at, all);
+	}
+	return 0;
+}
+
+SUSPENDS static int read_replies(struct transaction *t)
+{
+	t->stage = "waiting for the reply to the end of data";
+	if (t->c->lmtp)
+		return read_each(t);
+	int r = read_reply(t);
+	if (r < 0)
+		return r;
+	if (t->envelope.prdr && t->reply.code == 353)
+		return read_prdr(t);
+	transaction_settle(t, result_of(t));
+	return 0;
+}
+
+int transfer_data(struct transaction *t)
+{
+	int r = send_data(t);
+	return r < 0 ? r : read_replies(t);
+}
+
+/* ---- BDAT ---- */
+
+struct chunks {
+	struct content content;
+	struct buf buf;
+	unsigned on_the_way; /* chunks but the last that are not answered */
+	bool refused;
+};
+
+SUSPENDS static int chunk_reply(struct transaction *t, struct chunks *c)
+{
+	t->stage = "waiting for the reply to a chunk";
+	int r = read_reply(t);
+	if (r < 0)
+		return r;
+	c->on_the_way--;
+	if (smtp_class(&t->reply) == OUTCOME_DELIVERED || c->refused)
+		return 0;
+	c->refused = true;
+	transaction_settle(t, result_of(t));
+	return 0;
+}
+
+SUSPENDS static int write_chunk(struct transaction *t, struct chunks *c, bool last)
+{
+	int r = 0;
+	if (last && t->d->job.size > BODY_CHUNK)
+		r = stream_flush(t->c->stream);
+	if (r >= 0 && last)
+		r = jobs_mark_dot(t->d);
+	if (r >= 0)
+		r = stream_printf(t->c->stream, "BDAT %zu%s\r\n", c->buf.len, last ? " LAST" : "");
+	if (r >= 0)
+		r = stream_write(t->c->stream, buf_span(&c->buf));
+	c->on_the_way += !last;
+	return r;
+}
+
+/* 1: there is more. */
+SUSPENDS static int fill(struct transaction *t, struct chunks *c, size_t octets)
+{
+	int more = 1;
+	buf_reset(&c->buf);
+	while (more > 0 && c->buf.len < octets)
+		more = content_read(&c->content, &c->buf);
+	return more < 0 ? reading_failed(t, more) : more;
+}
+
+SUSPENDS static int write_chunks(struct transaction *t, struct chunks *c)
+{
+	unsigned ahead = t->c->pipelining ? CHUNKS_AHEAD : 0;
+	size_t since = 0;
+	for (;;) {
+		t->stage = "sending the message";
+		int more = fill(t, c, CHUNK_OCTETS);
+		int r = more < 0 ? more : write_chunk(t, c, more == 0);
+		if (r >= 0)
+			r = yield_now_and_then(&since, c->buf.len);
+		while (r >= 0 && more > 0 && c->on_the_way > ahead)
+			r = chunk_reply(t, c);
+		if (r < 0 || more == 0 || c->refused)
+			return r < 0 ? r : more;
+	}
+}
+
+SUSPENDS static int send_chunks(struct transaction *t, struct chunks *c)
+{
+	int more = write_chunks(t, c), r = more < 0 ? more : stream_flush(t->c->stream);
+	while (r >= 0 && c->on_the_way > 0)
+		r = chunk_reply(t, c);
+	if (r < 0 || !c->refused)
+		return r;
+	t->c->needs_rset = true;
+	/* Its last chunk was on the way already: its refusal is of no more interest. */
+	return more == 0 ? read_reply(t) : 0;
+}
+
+int transfer_bdat(struct transaction *t)
+{
+	struct chunks c = {.buf = BUF_INIT(2 * CHUNK_OCTETS)};
+	int r = begin(t);
+	if (r >= 0)
+		r = content_init(&c.content, t->d, t->envelope.body == BODY_BINARYMIME);
+	if (r >= 0) {
+		r = send_chunks(t, &c);
+		content_done(&c.content);
+	}
+	buf_done(&c.buf);
+	r = end(t, r);
+	return r < 0 || c.refused ? r : read_replies(t);
+}
+
+/* ---- with its envelope ---- */
+
+bool transfer_is_ahead(const struct transaction *t)
+{
+	return t->bdat && t->c->pipelining && t->d->job.size <= AHEAD_OCTETS;
+}
+
+int transfer_ahead(struct transaction *t)
+{
+	struct chunks c = {.buf = BUF_INIT(2 * CHUNK_OCTETS)};
+	int r = content_init(&c.content, t->d, t->envelope.body == BODY_BINARYMIME);
+	if (r < 0)
+		return r;
+	r = fill(t, &c, CHUNK_OCTETS);
+	if (r >= 0)
+		r = write_chunk(t, &c, true);
+	content_done(&c.content);
+	buf_done(&c.buf);
+	return r < 0 ? r : 0;
+}
+
+int transfer_ahead_replies(struct transaction *t)
+{
+	if (t->n_accepted > 0)
+		return read_replies(t);
+	t->stage = "waiting for the reply to a message that nobody gets";
+	int r = read_reply(t);
+	if (r >= 0)
+		t->d->dotted = false;
+	return r;
+}
