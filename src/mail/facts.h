@@ -1,5 +1,5 @@
-/* Numbers by which the rooms tell each other what an envelope asked for; they stand in the spool and
- * in jobs, so they never change. */
+/* Numbers by which the rooms tell each other what an envelope asked for; they stand in the spool
+ * and in jobs, so they never change. */
 #pragma once
 
 #define MESSAGE_REPORT	     1u	 /* a DSN of ours: null sender, never bounced */
