@@ -60,6 +60,7 @@ struct config_domain {
 	char *subaddress; /* the delimiter octets, default "+"; "" switches it off (key subaddress)
 			   */
 	bool dkim;
+	bool etrn;	 /* anybody may ask for a try to deliver now (RFC 1985) */
 	bool vrfy, expn; /* tells strangers who lives here, and the members of lists */
 };
 /* How mail leaves on a way (docs/tls-out.md). */
@@ -197,6 +198,10 @@ void config_dump(const struct config *c, struct buf *out);
 MUST_CHECK int config_parse_dump(struct span text, struct config **ret_config);
 void config_free(struct config *c); /* NULL allowed */
 void config_freep(struct config **c);
+/* ETRN (RFC 1985): may anybody ask for a try to deliver what waits for the domain; for any at all?
+ */
+bool config_etrn(const struct config *c, struct span domain);
+bool config_etrn_somewhere(const struct config *c);
 /* -c FILE or NULL; else POSTRIDER_CONFIG; else /etc/postrider/postrider.conf; else NULL (the
  * evaluation mode). A named file that is missing is not this function's error. */
 const char *config_choose_path(const char *given);

@@ -175,6 +175,7 @@ static void walk_domain(struct codec *k, struct config_domain *d)
 	walk_bool(k, &d->dkim);
 	walk_bool(k, &d->vrfy);
 	walk_bool(k, &d->expn);
+	walk_bool(k, &d->etrn);
 }
 
 static void walk_strings(struct codec *k, char ***list, size_t *n)

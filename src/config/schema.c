@@ -55,6 +55,7 @@ static const struct key keys_domain[] = {
 	{.name = "dkim", .read = value_dkim, IN_DOMAIN(dkim)},
 	{.name = "vrfy", .read = value_bool, IN_DOMAIN(vrfy)},
 	{.name = "expn", .read = value_bool, IN_DOMAIN(expn)},
+	{.name = "etrn", .read = value_bool, IN_DOMAIN(etrn)},
 };
 /* clang-format off */
 #define KEYS_OUTBOUND(type, o)                                                                     \

@@ -44,7 +44,20 @@ static int answer_lookup(struct directory *d, struct span payload)
 	return FRAME_LOOKUP_ANSWER;
 }
 
-static int answer_expand(struct directory *d, struct span payload)
+/* Receivers ask this for EXPN, where the configuration lets everybody know; else lists are for the
+ * dispatcher only. */
+static bool may_expand(const struct directory *d, struct span address)
+{
+	size_t at = address.len;
+
+	while (at > 0 && address.ptr[at - 1] != '@')
+		at--;
+	const struct config_domain *own =
+		config_domain(role_config(d->process), span_from(address, at));
+	return own && own->expn;
+}
+
+static int answer_expand(struct directory *d, bool a_stranger, struct span payload)
 {
 	struct expand_ask ask;
 	struct expand_answer a;
@@ -52,6 +65,8 @@ static int answer_expand(struct directory *d, struct span payload)
 
 	if (r < 0)
 		return r;
+	if (a_stranger && !may_expand(d, ask.address))
+		return -EPROTO;
 	/* Out of memory is ours, not the address's: the dispatcher asks again. */
 	if (!d->loaded || route_expand(&d->tables.route, &ask, d->arena, &a) < 0)
 		a = (struct expand_answer){.token = ask.token, .status = LOOKUP_TEMPORARY};
@@ -108,10 +123,10 @@ static int on_frame(void *arg, struct frame *f)
 		type = answer_lookup(d, f->payload);
 		break;
 	case FRAME_EXPAND:
-		type = answer_expand(d, f->payload);
+		type = answer_expand(d, asker->auth != NULL, f->payload);
 		break;
 	case FRAME_ROUTE:
-		type = answer_route(d, f->payload);
+		type = asker->auth ? -EPROTO : answer_route(d, f->payload);
 		break;
 	case FRAME_SUBMIT:
 		type = asker->auth ? answer_submit(d, f->payload) : -EPROTO;

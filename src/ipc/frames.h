@@ -43,6 +43,8 @@ enum frame_type {
 	FRAME_SEGMENT_RETIRED,	 /* -> dispatcher: u64 sequence, u32 errno */
 	FRAME_ACCEPTING,	 /* -> receiver: u8 1 accept, 0 answer 452; span reason */
 
+	FRAME_ETRN = 48, /* -> dispatcher: span domain: try now what waits for it (RFC 1985) */
+
 	/* receiver, dispatcher <-> directory (ipc/lookup.h) */
 	FRAME_LOOKUP = 64, /* -> directory: may this address receive? */
 	FRAME_LOOKUP_ANSWER,

@@ -97,6 +97,12 @@ struct loaded {
 /* The messages looked at last: one is read when it comes and again when its job is made, which for
  * mail that flows is a moment later. */
 #define MESSAGES_LOADED 64u
+/* A domain that was tried for ETRN, and when. */
+struct etrn_slot {
+	uint64_t at_usec; /* 0: none */
+	size_t len;
+	char domain[256];
+};
 struct dispatcher {
 	struct role_process *process;
 	struct seam *seam;
@@ -142,6 +148,7 @@ struct dispatcher {
 		struct loop_timer timer;
 		struct writer_ticket ticket;
 	} drain;
+	struct etrn_slot etrn[16];
 	struct cond answers; /* recovery waits for FRAME_INFLIGHT */
 	uint64_t own_first;  /* the first segment given to our writer in this life */
 };

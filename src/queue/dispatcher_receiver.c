@@ -331,6 +331,53 @@ static int on_segment_back(struct peer *p, struct frame *f)
 	return w.error;
 }
 
+/* ---- ETRN ---- */
+
+/* Anybody may ask: each walks over the queue, so a domain is tried again only after a while, and
+ * only so many domains in it. */
+#define ETRN_AGAIN_USEC (10 * USEC_PER_SEC)
+
+static bool etrn_is_due(struct dispatcher *d, struct span domain)
+{
+	uint64_t now = loop_now_usec();
+	struct etrn_slot *free_slot = NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(d->etrn); i++) {
+		struct etrn_slot *s = &d->etrn[i];
+		bool old = s->at_usec == 0 || now - s->at_usec >= ETRN_AGAIN_USEC;
+		if (!old && span_equal_nocase(span_make(s->domain, s->len), domain))
+			return false;
+		if (old)
+			free_slot = s;
+	}
+	if (!free_slot || domain.len > sizeof(free_slot->domain))
+		return false;
+	free_slot->at_usec = now;
+	free_slot->len = domain.len;
+	memcpy(free_slot->domain, domain.ptr, domain.len);
+	return true;
+}
+
+static int on_etrn(struct peer *p, struct span payload)
+{
+	struct dispatcher *d = p->d;
+	struct wire w = wire_reader(payload);
+	struct admin_request r = {.verb = ADMIN_QUEUE_RETRY, .domain = wire_get_span(&w)};
+
+	if (w.error)
+		return w.error;
+	if (!d->started || !config_etrn(role_config(d->process), r.domain) ||
+		!etrn_is_due(d, r.domain))
+		return 0;
+	dispatcher_event(d);
+	uint64_t n = queue_command(d->queue, &r);
+	struct log_line *l = log_begin(LOG_LEVEL_INFO, "etrn");
+	log_span(l, "domain", r.domain);
+	log_u64(l, "messages", n);
+	log_end(l);
+	return 0;
+}
+
 int receiver_frame(struct peer *p, struct frame *f)
 {
 	/* Who speaks to us has let go of what an earlier dispatcher gave: nothing is appended under
@@ -349,6 +396,8 @@ int receiver_frame(struct peer *p, struct frame *f)
 	case FRAME_SEGMENT_SEALED:
 	case FRAME_SEGMENT_RETIRED:
 		return on_segment_back(p, f);
+	case FRAME_ETRN:
+		return on_etrn(p, f->payload);
 	default:
 		return -EPROTO;
 	}

@@ -14,6 +14,9 @@
  *   MT-PRIORITY          RFC 6710
  *   FUTURERELEASE        RFC 4865, to submitters only
  *   AUTH m m             RFC 4954 (verb_auth.c, login.c), on submission listeners, behind TLS
+ *   REQUIRETLS           RFC 8689, inside TLS only
+ *   VRFY, EXPN           RFC 5321 3.5.2, where a domain's configuration tells something
+ *   ETRN                 RFC 1985, where a domain is configured for it
  *   PRDR                 draft-hall-prdr; LMTP has its own way to say the same
  *   HELP                 RFC 5321 4.1.1.8
  *
@@ -21,6 +24,7 @@
  * exist and mean it, so of these two only the meaning counts, not the greeting. */
 #include "session/extension.h"
 #include "mail/date.h"
+#include "net/tls.h"
 #include "session/login.h"
 #include "session/parameter.h"
 
@@ -37,6 +41,33 @@ static bool to_submitters(const struct session *s)
 static bool to_smtp(const struct session *s)
 {
 	return s->origin.role != LISTENER_LMTP;
+}
+
+/* RFC 8689 2: to whom it came in clear text, nothing about TLS can be promised. */
+static bool over_tls(const struct session *s)
+{
+	return stream_tls(s->io) != NULL;
+}
+
+static bool with_vrfy(const struct session *s)
+{
+	for (size_t i = 0; i < s->config->n_domains; i++)
+		if (s->config->domains[i].vrfy)
+			return true;
+	return false;
+}
+
+static bool with_expn(const struct session *s)
+{
+	for (size_t i = 0; i < s->config->n_domains; i++)
+		if (s->config->domains[i].expn)
+			return true;
+	return false;
+}
+
+static bool with_etrn(const struct session *s)
+{
+	return to_smtp(s) && config_etrn_somewhere(s->config);
 }
 
 /* ---- values behind the keyword ---- */
@@ -88,7 +119,11 @@ enum extension_name {
 	EXT_PRIORITY,
 	EXT_FUTURE,
 	EXT_AUTH,
+	EXT_REQUIRETLS,
 	EXT_PRDR,
+	EXT_VRFY,
+	EXT_EXPN,
+	EXT_ETRN,
 	EXT_HELP,
 };
 struct extension {
@@ -110,7 +145,11 @@ static const struct extension extensions[] = {
 	[EXT_PRIORITY] = {"MT-PRIORITY", NULL, NULL},
 	[EXT_FUTURE] = {"FUTURERELEASE", value_future, to_submitters},
 	[EXT_AUTH] = {"AUTH", login_line, login_is_offered},
+	[EXT_REQUIRETLS] = {"REQUIRETLS", NULL, over_tls},
 	[EXT_PRDR] = {"PRDR", NULL, to_smtp},
+	[EXT_VRFY] = {"VRFY", NULL, with_vrfy},
+	[EXT_EXPN] = {"EXPN", NULL, with_expn},
+	[EXT_ETRN] = {"ETRN", NULL, with_etrn},
 	[EXT_HELP] = {"HELP", NULL, NULL},
 };
 
@@ -132,6 +171,7 @@ static const struct parameter parameters[] = {
 	{VERB_MAIL, "MT-PRIORITY", EXT_PRIORITY, WITH_VALUE, param_mt_priority},
 	{VERB_MAIL, "HOLDFOR", EXT_FUTURE, WITH_VALUE, param_holdfor},
 	{VERB_MAIL, "HOLDUNTIL", EXT_FUTURE, WITH_VALUE, param_holduntil},
+	{VERB_MAIL, "REQUIRETLS", EXT_REQUIRETLS, WITHOUT_VALUE, param_requiretls},
 	{VERB_MAIL, "PRDR", EXT_PRDR, WITHOUT_VALUE, param_prdr},
 	{VERB_MAIL, "AUTH", EXT_AUTH, WITH_VALUE, login_param},
 	{VERB_RCPT, "NOTIFY", EXT_DSN, WITH_VALUE, param_notify},

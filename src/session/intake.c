@@ -442,6 +442,18 @@ struct verdict intake_check(struct intake *i)
 			: VERDICT(451, "4.3.0", "The queue does not answer, try again later");
 }
 
+bool intake_ask_retry(struct intake *i, struct span domain)
+{
+	struct buf b = BUF_INIT(512);
+	bool asked = false;
+
+	wire_put_span(&b, domain);
+	if (i->channel && b.error == 0)
+		asked = channel_send(i->channel, FRAME_ETRN, buf_span(&b), NULL, 0) == 0;
+	buf_done(&b);
+	return asked;
+}
+
 void intake_close(struct intake *i)
 {
 	i->closing = true;

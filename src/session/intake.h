@@ -18,6 +18,8 @@ MUST_CHECK int intake_attach(struct intake *i, int fd);
 /* May a message begin now? Waits a little for what is just coming (a dispatcher, a segment).
  * 250; 452 4.3.1 the disk is low; 451 4.3.0 nobody takes mail now. Text is static. */
 SUSPENDS struct verdict intake_check(struct intake *i);
+/* Asks the dispatcher to try now what waits for a domain. False: it cannot be asked. */
+MUST_CHECK bool intake_ask_retry(struct intake *i, struct span domain);
 /* Seals the open segment: nothing will come any more. May be called again. */
 void intake_close(struct intake *i);
 /* Everything is durable and said, as far as there is somebody to say it to. */

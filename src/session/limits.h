@@ -23,6 +23,9 @@
 #define ENVID_OCTETS_MAX 100u
 #define ORCPT_OCTETS_MAX 500u
 
+/* EXPN: what the directory may answer, and what a reply may hold; longer lists are 252. */
+#define MEMBERS_OCTETS_MAX (64u * 1024u)
+
 /* A recipient's answer from the directory; a client waits at least 5 minutes (RFC 5321 4.5.3.2.3).
  */
 #define LOOKUP_WAIT_USEC (30 * USEC_PER_SEC)

@@ -40,6 +40,13 @@ struct verdict param_smtputf8(struct session *s, struct span value)
 	return PARAM_OK;
 }
 
+struct verdict param_requiretls(struct session *s, struct span value)
+{
+	(void)value;
+	s->tx.flags |= MESSAGE_REQUIRETLS;
+	return PARAM_OK;
+}
+
 struct verdict param_prdr(struct session *s, struct span value)
 {
 	(void)value;

@@ -34,6 +34,7 @@ static struct verdict (*const verbs[VERB_COUNT])(struct session *, const struct 
 	[VERB_NOOP] = verb_noop,
 	[VERB_VRFY] = verb_vrfy,
 	[VERB_EXPN] = verb_expn,
+	[VERB_ETRN] = verb_etrn,
 	[VERB_HELP] = verb_help,
 	[VERB_QUIT] = verb_quit,
 };

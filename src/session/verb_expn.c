@@ -1,10 +1,42 @@
-/* EXPN, RFC 5321 4.1.1.7, 7.3: the members of a list are told to nobody. 502, as 3.5.3 has it for a
- * command that the server knows and does not do; EHLO does not offer it. */
+/* EXPN, RFC 5321 4.1.1.7, 3.5, 7.3: the members of a list, told only where a domain's configuration
+ * has `expn`; one a line (3.5.2). Else 502, as 3.5.3 has it for a command that the server knows and
+ * does not do; EHLO offers it only where some domain has the key. */
+#include "mail/reply.h"
+#include "session/limits.h"
+#include "session/recipient.h"
 #include "session/verb.h"
+
+static SUSPENDS struct verdict expand(struct session *s, struct span canonical)
+{
+	const struct config_domain *d = config_domain(s->config, address_domain(canonical));
+	struct buf lines = BUF_INIT(MEMBERS_OCTETS_MAX), reply = BUF_INIT(2 * MEMBERS_OCTETS_MAX);
+
+	if (!d || !d->expn)
+		return VERDICT(502, "5.5.1", "EXPN is not available");
+	struct verdict v = recipient_ask(s, canonical);
+	if (verdict_is_ok(v))
+		v = recipient_members(s, canonical, &lines);
+	if (v.code == 250) {
+		reply_format(&reply, 250, "2.1.5", buf_span(&lines));
+		/* Longer than any other reply: it goes past the session's own buffer. */
+		v = reply.error == 0 && stream_write(s->io, buf_span(&reply)) == 0
+			    ? VERDICT_NONE
+			    : VERDICT(451, "4.3.0", "Out of memory");
+	}
+	buf_done(&lines);
+	buf_done(&reply);
+	return v;
+}
 
 struct verdict verb_expn(struct session *s, const struct command *c)
 {
-	(void)s;
-	(void)c;
-	return VERDICT(502, "5.5.1", "EXPN is not available");
+	struct buf canonical = BUF_INIT(PATH_MAX_SMTP * 2);
+
+	struct verdict v = recipient_argument(s, c->argument, &canonical);
+	if (verdict_is_ok(v))
+		v = expand(s, buf_span(&canonical));
+	else if (v.code == 501)
+		v = VERDICT(502, "5.5.1", "EXPN is not available");
+	buf_done(&canonical);
+	return v;
 }

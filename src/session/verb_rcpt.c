@@ -11,6 +11,7 @@
 #include "session/events.h"
 #include "session/extension.h"
 #include "session/login.h"
+#include "session/recipient.h"
 #include "session/submission.h"
 #include "session/verb.h"
 
@@ -40,50 +41,14 @@ static bool literal_is_ours(const struct session *s, struct span literal)
 	return address_equal_host(&ours, &named);
 }
 
-/* The local domain that this host itself belongs to: its name, or the nearest parent that is ours
- * (mx.example.org: example.org); else any of ours; the name on a pure relay. */
-static struct span home_domain(const struct config *c)
-{
-	struct span name = span_str(c->hostname);
-
-	if (c->n_domains == 0)
-		return name;
-	while (name.len > 0 && !config_domain(c, name))
-		name = span_from(name, span_index(name, '.') + 1);
-	return name.len > 0 ? name : span_str(c->domains[0].name);
-}
-
 /* The domain that stands for the path's own; ptr NULL: its own. */
 static struct span substitute_domain(const struct session *s, const struct path *p)
 {
 	bool literal = p->domain_kind == DOMAIN_LITERAL_V4 || p->domain_kind == DOMAIN_LITERAL_V6;
 
 	if (p->domain_kind == DOMAIN_NONE || (literal && literal_is_ours(s, p->domain)))
-		return home_domain(s->config);
+		return recipient_home(s->config);
 	return SPAN_NULL;
-}
-
-static SUSPENDS struct verdict ask_directory(struct session *s, struct span canonical)
-{
-	enum lookup_status status;
-
-	if (lookup_ask(s->server->directory, canonical, &status) < 0)
-		return VERDICT(451, "4.3.0", "The directory does not answer, try again later");
-	switch (status) {
-	case LOOKUP_OK:
-		return VERDICT(250, "2.1.5", "Recipient ok");
-	case LOOKUP_UNKNOWN_USER:
-		return VERDICT(550, "5.1.1", "No such user here");
-	case LOOKUP_LOOP:
-		return VERDICT(550, "5.4.6", "The address is an alias of itself");
-	case LOOKUP_TOO_MANY:
-		return VERDICT(451, "4.3.5", "The address stands for too many others");
-	case LOOKUP_NOT_LOCAL: /* our configuration and the directory's differ: a reload is under
-				  way */
-	case LOOKUP_TEMPORARY:
-		break;
-	}
-	return VERDICT(451, "4.3.0", "The recipient cannot be verified now, try again later");
 }
 
 /* RFC 9422 4.3 RCPTDOMAINMAX: as 4.5.3.1.10, the rest in another transaction. */
@@ -105,7 +70,7 @@ static SUSPENDS struct verdict judge(struct session *s, struct span canonical, b
 	struct span domain = address_domain(canonical);
 
 	if (config_domain(s->config, domain))
-		return ask_directory(s, canonical);
+		return recipient_ask(s, canonical);
 	return check_relay(&(struct relay_ask){
 		.config = s->config,
 		.trusted = trusted,

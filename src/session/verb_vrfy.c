@@ -1,23 +1,33 @@
-/* VRFY, RFC 5321 4.1.1.6, 3.5.3, 7.3: who lives here is no stranger's business, so it is never
- * verified; 252 says so without saying no. Enhanced code 2.0.0: nothing about the address is
- * claimed (2.1.5 would say that it is valid). */
-#include "mail/idna.h"
+/* VRFY, RFC 5321 4.1.1.6, 3.5, 7.3: who lives here is no stranger's business, so by default it is
+ * not verified; 252 says so without saying no. Enhanced code 2.0.0: nothing about the address is
+ * claimed (2.1.5 would say that it is valid). A domain whose configuration has `vrfy` tells the
+ * truth: 250 with the mailbox in <> (3.5.1), or 550. */
+#include "session/recipient.h"
+#include "session/reply.h"
 #include "session/verb.h"
 
-/* RFC 6531 3.7.4.2: a non-ASCII argument is followed by SMTPUTF8. */
-static bool is_announced(struct span argument)
+static SUSPENDS struct verdict verify(struct session *s, struct span canonical)
 {
-	struct span end = SPAN_LIT(" SMTPUTF8");
+	const struct config_domain *d = config_domain(s->config, address_domain(canonical));
 
-	return text_is_ascii(argument) ||
-	       (argument.len > end.len &&
-		       span_equal_nocase(span_from(argument, argument.len - end.len), end));
+	if (!d || !d->vrfy)
+		return VERDICT(
+			252, "2.0.0", "Cannot VRFY, but will take mail and try to deliver it");
+	struct verdict v = recipient_ask(s, canonical);
+	if (!verdict_is_ok(v))
+		return v;
+	return reply_text(s, 250, "2.1.5", "<%.*s>", SPAN_FMT(canonical));
 }
 
 struct verdict verb_vrfy(struct session *s, const struct command *c)
 {
-	(void)s;
-	if (!is_announced(c->argument))
-		return VERDICT(553, "5.6.7", "A non-ASCII address needs SMTPUTF8");
-	return VERDICT(252, "2.0.0", "Cannot VRFY, but will take mail and try to deliver it");
+	struct buf canonical = BUF_INIT(PATH_MAX_SMTP * 2);
+
+	struct verdict v = recipient_argument(s, c->argument, &canonical);
+	if (verdict_is_ok(v))
+		v = verify(s, buf_span(&canonical));
+	else if (v.code == 501) /* a user's name, say: 3.5.1 leaves open what a string may be */
+		v = VERDICT(252, "2.0.0", "Cannot VRFY, but will take mail and try to deliver it");
+	buf_done(&canonical);
+	return v;
 }

@@ -58,6 +58,11 @@ CONFIGS = {
     "idn": {"more": 'domain "xn--bcher-kva.example" { users = "any"  deliver = "maildir:mail/{domain}/{local}" }'},
     "limited": {"limits": "transactions = 2  recipient_domains = 2", "more": 'queue { future_release = 0 }'},
     "lmtp": {"more": 'listener "lmtp" { role = lmtp  address = {"127.0.0.1:@second@", "unix:lmtp.sock"}  tls = none }'},
+    "told": {
+        "more": 'domain "told.example" { users = "file:users"  aliases = "file:aliases"'
+        '  deliver = "maildir:mail/{domain}/{local}"  vrfy = true  expn = true  etrn = true }\n'
+        'route ".waits.example" { via = "smtp://127.0.0.1:9"  etrn = true }'
+    },
     "few": {"limits": "connections = 4", "more": "processes { receivers = 1 }"},
 }
 

@@ -43,7 +43,7 @@ static const char everything[] =
 	"domain \"Example.ORG\" { users = \"file:users\" aliases = \"file:./aliases\" "
 	"senders = \"file:senders\"\n"
 	"  deliver = \"maildir:{data}/m/{domain}/{local}\" catch_all = \"info@example.com\"\n"
-	"  subaddress = \"+-\" dkim = yes vrfy = yes expn = yes }\n"
+	"  subaddress = \"+-\" dkim = yes vrfy = yes expn = yes etrn = yes }\n"
 	"domain \"a.example\" { users = any deliver = \"discard:\" subaddress = \"\" dkim = no }\n"
 	"domain \"b.example\" { users = \"sqlite:db/users.sqlite\" deliver = \"lmtp:unix:run/d\" "
 	"}\n"

@@ -1,0 +1,32 @@
+/* ETRN, RFC 1985: a host that was away asks for the mail that waits for it. Nothing is sent on this
+ * connection: the queue tries its usual way at once (section 6: anybody may ask, nobody gains by
+ * it; the dispatcher bounds how often). Only for domains that the configuration names.
+ *
+ *   etrn-command = "ETRN" SP ( ( [ "@" ] Domain ) / ( "#" queue-name ) ) CRLF
+ *
+ * "@" (subdomains, too) and "#" (queues by name) are for servers that have such; 5.3 lets others
+ * answer 458 or 459. */
+#include "mail/path.h"
+#include "session/reply.h"
+#include "session/verb.h"
+
+struct verdict verb_etrn(struct session *s, const struct command *c)
+{
+	enum domain_kind kind;
+
+	if (s->origin.role == LISTENER_LMTP || !config_etrn_somewhere(s->config))
+		return VERDICT(502, "5.5.1", "ETRN is not available");
+	if (s->helo.len == 0)
+		return VERDICT(503, "5.5.1", "EHLO first");
+	if (s->tx.open) /* 5.1 */
+		return VERDICT(503, "5.5.1", "Not in a transaction");
+	bool special = c->argument.ptr[0] == '@' || c->argument.ptr[0] == '#';
+	if (!special && (domain_parse(c->argument, false, &kind) < 0 || kind != DOMAIN_NAME))
+		return VERDICT(501, "5.5.4", "Syntax: ETRN domain");
+	if (special || !config_etrn(s->config, c->argument))
+		return VERDICT(459, "4.7.1", "Node not allowed");
+	if (!intake_ask_retry(s->server->intake, c->argument))
+		return VERDICT(458, "4.3.0", "Unable to queue messages for that node now");
+	return reply_text(s, 250, "2.0.0", "Queuing for node %.*s started",
+		SPAN_FMT(c->argument)); /* a domain: clean text */
+}
