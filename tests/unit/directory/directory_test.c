@@ -280,7 +280,7 @@ static SUSPENDS void before_start(void)
 	struct role_process *p = process_new();
 	struct asker a;
 
-	asker_open(&a, p, ROLE_RECEIVER);
+	asker_open(&a, p, ROLE_DISPATCHER);
 	ask_lookup(&a, 1, "nobody@one.example");
 	ask_expand(&a, FRAME_EXPAND, 2, "nobody@one.example");
 	ask_expand(&a, FRAME_ROUTE, 3, "nobody@one.example");
@@ -309,6 +309,12 @@ static SUSPENDS void malformed(void)
 		{"expand cut in the reverse-path", FRAME_EXPAND,
 			SPAN_LIT("12345678\0\0\0\0\x20\0\0\0")},
 		{"route without its end", FRAME_ROUTE, SPAN_LIT("12345678\0\0\0\0\0\0\0\0\1")},
+		{"a list that EXPN may not tell", FRAME_EXPAND,
+			SPAN_LIT("12345678\x0f\0\0\0"
+				 "all@one.example\0\0\0\0\0\0\0\0\0")},
+		{"a route, which no receiver asks for", FRAME_ROUTE,
+			SPAN_LIT("12345678\x0f\0\0\0"
+				 "all@one.example\0\0\0\0\0\0\0\0\0")},
 		{"an answer", FRAME_LOOKUP_ANSWER, SPAN_LIT("12345678\0")},
 		{"another room's frame", FRAME_COMMITTED, SPAN_LIT("12345678")},
 		{"no frame of ours", 999, SPAN_LIT("")},
@@ -346,7 +352,7 @@ static SUSPENDS void odd_addresses(void)
 	struct role_process *p = process_started();
 	struct asker a;
 
-	asker_open(&a, p, ROLE_RECEIVER);
+	asker_open(&a, p, ROLE_DISPATCHER);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		ask_lookup(&a, 1, rows[i]);
 		ask_expand(&a, FRAME_EXPAND, 1, rows[i]);
@@ -366,7 +372,7 @@ static SUSPENDS void reload(void)
 	struct role_process *p = process_started();
 	struct asker a;
 
-	asker_open(&a, p, ROLE_RECEIVER);
+	asker_open(&a, p, ROLE_DISPATCHER);
 	/* A slip of the pen in a file that was right: what stood there before stays in force. */
 	set_table(p, "users:1", "bob:\neve:\nbad name:\n");
 	directory_role.reload(p, p->config);
