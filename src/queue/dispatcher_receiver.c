@@ -50,6 +50,9 @@ void dispatcher_take(struct dispatcher *d, uint16_t slot, const struct commit_no
 	struct loaded *l = NULL;
 
 	int r = message_check_commit(d, &ref, slot);
+	/* A rescan found it before its notice came, and it is done by now. */
+	if (r == -ENOENT && queue_knows(d->queue, n->id))
+		return;
 	if (r == 0)
 		r = message_load(d, n->id, &ref, &l);
 	if (r == 0)

@@ -184,12 +184,17 @@ static void mail_hold_back(struct queue *q, struct mail *m)
 		queue_say(q, "scheduled", m, NULL, NULL, SPAN_NULL);
 }
 
+bool queue_knows(const struct queue *q, uint64_t id)
+{
+	return table_get(&q->mails, id) || queue_done_has(q, id);
+}
+
 int queue_committed(struct queue *q, const struct message *m, const struct record_ref *commit)
 {
 	struct mail *mail;
 
 	assert(q->started);
-	if (table_get(&q->mails, m->id) || queue_done_has(q, m->id))
+	if (queue_knows(q, m->id))
 		return 0;
 	if (heap_reserve(&q->heap, q->timers + 1) < 0)
 		return -ENOMEM;

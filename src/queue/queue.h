@@ -108,6 +108,8 @@ void queue_job_alive(struct queue *q, uint64_t job);
 /* ---- events; now is monotonic, wall is wall time ---- */
 void queue_time(
 	struct queue *q, uint64_t now, uint64_t wall); /* call before other events of a turn */
+/* Queued, or done and remembered. */
+bool queue_knows(const struct queue *q, uint64_t id);
 /* A durable commit. 1: new, 0: known already (deduplicated by id), negative errno (ENOMEM: ask
  * again later). */
 MUST_CHECK int queue_committed(

@@ -357,7 +357,7 @@ static int replay_records(struct replay *p, struct segment_scan *scan, uint64_t 
 		*ret_octets += record_span(rec.length);
 		buf_reset(&payload);
 		r = segment_read_payload(l->seam, scan->file, &scan->head, &rec, &payload);
-		if (r == -EBADMSG) {
+		if (r == -EBADMSG || r == -EIO) {
 			p->damaged += record_span(rec.length);
 			/* Its length may be a lie too: what lies inside may be records. */
 			continue;
@@ -378,14 +378,14 @@ static int replay_segment(struct replay *p, struct store_segment *s)
 	uint64_t octets = 0;
 	int r = segment_scan_init(&scan, p->ledger->seam, s->file);
 
-	if (r == -EBADMSG) {
+	if (r == -EBADMSG || r == -EIO) {
 		p->damaged += s->head.size;
 		return 0;
 	}
 	if (r < 0)
 		return r;
 	r = replay_records(p, &scan, &octets);
-	p->damaged += scan.damaged;
+	p->damaged += MAX(scan.damaged, scan.unreadable);
 	p->ledger->octets += octets;
 	s->known_end = scan.end;
 	segment_scan_done(&scan);

@@ -325,16 +325,19 @@ static void tell_gap(struct recover_cursor *c, uint64_t offset, uint64_t octets)
 
 static int step_scan(struct recover_cursor *c)
 {
-	uint64_t before = c->scan.end, gaps = c->scan.damaged;
+	uint64_t before = c->scan.end, gaps = c->scan.damaged, lost = c->scan.unreadable;
 	struct record rec;
 	int r = segment_scan_next(&c->scan, &rec);
 
+	/* Also behind the last record that reads: more may stand there. */
+	if (c->scan.unreadable > lost)
+		tell_damage(c, before, c->scan.unreadable - lost);
 	if (r <= 0)
 		return r;
 	if (rec.offset >= c->end)
 		return 0; /* the index, which did not read well */
 	another_record(c);
-	if (c->scan.damaged > gaps)
+	if (c->scan.damaged > gaps && c->scan.unreadable == lost)
 		tell_gap(c, before, c->scan.damaged - gaps);
 	if (rec.type != RECORD_COMMIT)
 		return 1;

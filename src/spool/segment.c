@@ -7,6 +7,7 @@
 #include "base/wire.h"
 
 #define WINDOW (256u * 1024u)
+#define BLOCK  4096u /* what one bad sector costs; a header lies in one block */
 
 void segment_head_encode(const struct segment_head *h, struct buf *out)
 {
@@ -91,24 +92,38 @@ void segment_scan_done(struct segment_scan *s)
 	buf_done(&s->window);
 }
 
-/* The header's octets at `offset`, from a window that moves forward. NULL: behind the end. */
+/* A window of octets from `offset` on. Where part of it cannot be read, the rest of its block. */
+static int window_read(struct segment_scan *s, uint64_t offset)
+{
+	size_t got = 0, want = (size_t)MIN((uint64_t)WINDOW, s->head.size - offset);
+
+	buf_reset(&s->window);
+	char *room = buf_reserve(&s->window, want);
+	if (!room)
+		return -ENOMEM;
+	int r = s->seam->ops->read(s->file, offset, room, want, &got);
+	if (r == -EIO) {
+		want = MIN(want, BLOCK - (size_t)(offset % BLOCK));
+		r = s->seam->ops->read(s->file, offset, room, want, &got);
+	}
+	if (r < 0)
+		return r;
+	s->window.len = got;
+	s->window_offset = offset;
+	return 0;
+}
+
+/* The header's octets at `offset`, from a window that moves forward. 0: behind the end. */
 static int window_at(struct segment_scan *s, uint64_t offset, const uint8_t **ret)
 {
 	if (offset + RECORD_HEADER > s->head.size)
 		return 0;
 	if (offset < s->window_offset ||
 		offset + RECORD_HEADER > s->window_offset + s->window.len) {
-		size_t got = 0, want = (size_t)MIN((uint64_t)WINDOW, s->head.size - offset);
-		buf_reset(&s->window);
-		char *room = buf_reserve(&s->window, want);
-		if (!room)
-			return -ENOMEM;
-		int r = s->seam->ops->read(s->file, offset, room, want, &got);
+		int r = window_read(s, offset);
 		if (r < 0)
 			return r;
-		s->window.len = got;
-		s->window_offset = offset;
-		if (got < RECORD_HEADER)
+		if (s->window.len < RECORD_HEADER)
 			return 0;
 	}
 	*ret = (const uint8_t *)s->window.ptr + (offset - s->window_offset);
@@ -122,6 +137,12 @@ int segment_scan_next(struct segment_scan *s, struct record *ret_record)
 
 	for (;; at += RECORD_ALIGN) {
 		int r = window_at(s, at, &header);
+		if (r == -EIO) {
+			uint64_t octets = BLOCK - at % BLOCK;
+			s->unreadable += octets;
+			at += octets - RECORD_ALIGN;
+			continue;
+		}
 		if (r <= 0)
 			return r;
 		struct record rec;

@@ -55,16 +55,17 @@ struct segment_scan {
 	const struct seam *seam;
 	struct disk_file *file;
 	struct segment_head head;
-	uint64_t next;	  /* offset to look at */
-	uint64_t end;	  /* just past the last good record */
-	uint64_t damaged; /* octets skipped between good records */
+	uint64_t next;	     /* offset to look at */
+	uint64_t end;	     /* just past the last good record */
+	uint64_t damaged;    /* octets skipped between good records */
+	uint64_t unreadable; /* octets that the disk does not give (EIO): passed over in blocks */
 	struct buf window;
 	uint64_t window_offset;
 };
 MUST_CHECK int segment_scan_init(
 	struct segment_scan *s, const struct seam *seam, struct disk_file *f);
 void segment_scan_done(struct segment_scan *s);
-/* 1: a record with a good header; 0: no more; negative: read error. */
+/* 1: a record with a good header; 0: no more; negative: read error (not EIO). */
 MUST_CHECK int segment_scan_next(struct segment_scan *s, struct record *ret_record);
 /* Reads and verifies a payload: -EBADMSG when its CRC is wrong. */
 MUST_CHECK int segment_read_payload(const struct seam *seam, struct disk_file *f,

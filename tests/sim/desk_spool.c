@@ -239,6 +239,8 @@ void desk_take(struct desk *d, const struct held_notice *n)
 	struct message m;
 
 	int r = s && s->head.slot == n->slot && segment_stays(d, s) ? 0 : -ENOENT;
+	if (r == -ENOENT && queue_knows(d->queue, n->id))
+		return;
 	if (r == 0)
 		r = desk_load(d, n->id, &n->ref, &m);
 	if (r == 0)

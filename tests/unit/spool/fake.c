@@ -169,6 +169,8 @@ static int fake_write(struct disk_file *h, uint64_t offset, const struct iovec *
 static int fake_read(struct disk_file *h, uint64_t offset, void *ptr, size_t len, size_t *ret_len)
 {
 	*ret_len = offset >= h->file->size ? 0 : (size_t)MIN((uint64_t)len, h->file->size - offset);
+	if (offset < h->fake->bad_to && offset + *ret_len > h->fake->bad_from)
+		return -EIO;
 	if (*ret_len)
 		memcpy(ptr, h->file->cache + offset, *ret_len);
 	return 0;

@@ -22,6 +22,8 @@ struct fake {
 	/* Faults: the error, and how many calls work before it comes (each time after). */
 	int write_error, sync_error;
 	unsigned writes_before, syncs_before;
+	/* Octets of files that cannot be read: offsets of every file, in blocks of 4 KiB. */
+	uint64_t bad_from, bad_to;
 	unsigned syncs; /* counted */
 };
 void fake_init(struct fake *f, uint64_t room, uint64_t seed);

@@ -232,6 +232,42 @@ static void recover__flipped_octets(void **state)
 	}
 }
 
+/* One bad sector costs what lies in it, and is told, whatever the segment promises. */
+static void recover__unreadable_block(void **state)
+{
+	static const struct {
+		const char *what;
+		bool sealed, other_boot;
+		unsigned least;
+	} table[] = {
+		{"sealed", true, true, 6},
+		{"same boot", false, false, 6},
+		{"other boot", false, true, 6},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct few f;
+		few_init(&f, 8);
+		if (table[i].sealed)
+			few_seal(&f);
+		if (table[i].other_boot)
+			f.r.fake.seam.boot_id[0]++;
+		again(&f.r);
+		f.r.fake.bad_from = f.sent[3].commit.offset & ~UINT64_C(4095);
+		f.r.fake.bad_to = f.r.fake.bad_from + 4096;
+		struct found found = {.rig = &f.r};
+		struct store_segment *s = store_find(f.r.store, f.sequence);
+		want_int(table[i].what, 0,
+			spool_recover_segment(&f.r.fake.seam, f.r.store, s, 0, &ops, &found));
+		if (found.n < table[i].least || found.n >= 9)
+			fail_msg("%s: %u messages", table[i].what, found.n);
+		assert_true(found.damages > 0 && s->damaged);
+		f.r.fake.bad_to = 0;
+		rig_done(&f.r);
+	}
+}
+
 /* ---- sealing what was found unsealed ---- */
 
 static void on_resealed(void *arg, const char *name, int result)
@@ -597,6 +633,7 @@ int main(void)
 		cmocka_unit_test(recover__power_loss),
 		cmocka_unit_test(recover__kill),
 		cmocka_unit_test(recover__flipped_octets),
+		cmocka_unit_test(recover__unreadable_block),
 		cmocka_unit_test(reseal_begin__next_start_reads_the_index),
 		cmocka_unit_test(reseal_begin__power_loss_at_every_step),
 		cmocka_unit_test(recover__stale_generation),
