@@ -1,8 +1,19 @@
 /* serve and reload. */
 #include "cli/cli.h"
 #include "cli/client.h"
+#include "cli/demo.h"
 #include "process/supervise.h"
 #include <string.h>
+
+/* What is wrong with the folder, the supervisor says. */
+static void prepare_evaluation(void)
+{
+	struct config *c = NULL;
+
+	if (config_evaluation(".", &c) == 0)
+		(void)!demo_account(c);
+	config_free(c);
+}
 
 int cmd_serve(struct cli *cli)
 {
@@ -10,7 +21,10 @@ int cmd_serve(struct cli *cli)
 		cli_error("serve takes no arguments but -c FILE");
 		return EX_USAGE_;
 	}
-	return supervise(config_choose_path(cli->config_path));
+	const char *path = config_choose_path(cli->config_path);
+	if (!path)
+		prepare_evaluation();
+	return supervise(path);
 }
 
 int cmd_reload(struct cli *cli)

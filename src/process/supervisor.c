@@ -100,16 +100,33 @@ static void say_closed(const struct config *c)
 		log_text(LOG_LEVEL_WARN, "config-not-active", "%s", c->unsupported[i]);
 }
 
-static void welcome(const struct config *c)
+/* The demo account's password, or where it should be. */
+static void read_demo_password(const struct supervisor *s, char *out, size_t size)
 {
+	CLEANUP(fd_closep)
+	int fd = openat(s->resources.data_fd, "demo-password", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, out, size - 1);
+
+	(void)snprintf(out + (n < 0 ? 0 : n), size - (size_t)(n < 0 ? 0 : n), "%s",
+		n < 0 ? "(see demo-password)" : "");
+	out[strcspn(out, "\n")] = '\0';
+}
+
+static void welcome(const struct supervisor *s)
+{
+	const struct config *c = s->config;
+	char password[64];
+
 	if (!c->evaluation)
 		return;
+	read_demo_password(s, password, sizeof(password));
 	(void)fprintf(stderr,
 		"\n"
 		"  Postrider %s runs in evaluation mode, on this machine only.\n"
 		"  Mail (MX)    127.0.0.1:2525   any name @localhost is accepted\n"
 		"  Mailboxes    %s/mail/localhost/NAME/new\n"
-		"  Not yet      submission 2587 and the dashboard 8025 stay closed\n"
+		"  Submission   127.0.0.1:2587   STARTTLS, user demo, password %s\n"
+		"  Not yet      the dashboard 8025 stays closed\n"
 		"\n"
 		"  Send a first mail:\n"
 		"    printf 'Subject: hello\\r\\n\\r\\nIt works.\\r\\n' | \\\n"
@@ -117,7 +134,7 @@ static void welcome(const struct config *c)
 		"        --mail-rcpt you@localhost --upload-file -\n"
 		"  Look at it:   ls %s/mail/localhost/you/new\n"
 		"  Stop:         Ctrl-C\n\n",
-		POSTRIDER_VERSION, c->data, c->data);
+		POSTRIDER_VERSION, c->data, password, c->data);
 }
 
 void supervisor_child_ready(struct supervisor *s)
@@ -127,7 +144,7 @@ void supervisor_child_ready(struct supervisor *s)
 	s->ready_said = true;
 	log_text(LOG_LEVEL_INFO, "ready", "%s serves %s", POSTRIDER_VERSION, s->config->data);
 	log_flush();
-	welcome(s->config);
+	welcome(s);
 	supervisor_say(s, "READY=1");
 }
 

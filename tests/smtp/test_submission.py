@@ -1,0 +1,548 @@
+"""AUTH (RFC 4954) and submission (RFC 6409), behind STARTTLS with a certificate of the test's own."""
+
+import base64
+import contextlib
+import os
+import signal
+import smtplib
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+import pytest
+from scram import Scram
+from server import PROGRAM, free_port
+
+PASSWORD = "p\u00e4ss word"
+BODY = "Subject: hello\r\n\r\nIt works.\r\n"
+
+
+def b64(octets):
+    return base64.b64encode(octets if isinstance(octets, bytes) else octets.encode()).decode()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("certificate")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+         "-keyout", folder / "key.pem", "-out", folder / "cert.pem", "-subj", "/CN=mx.example.org",
+         "-addext", "subjectAltName=DNS:mx.example.org,IP:127.0.0.1"],
+        check=True, capture_output=True)  # fmt: skip
+    return folder
+
+
+def user(server, *args, password=None, status=0):
+    result = subprocess.run(
+        [PROGRAM, "user", *args, "-c", server.conf], input=password, text=True, capture_output=True, check=False
+    )
+    assert result.returncode == status, f"{args}: want {status}, got {result}"
+    return result.stdout
+
+
+class Submission:
+    """A server with a submission listener, and users in a file and in a database."""
+
+    def __init__(self, server, certificate):
+        self.server, self.certificate = server, certificate
+        self.port, self.tls_port = free_port(), free_port()
+
+    def configure(self, auth="", scram=True, more="", relay=""):
+        self.server.write_config(
+            more=f"""
+listener "submission" {{ address = {{"127.0.0.1:{self.port}"}} role = submission }}
+listener "submissions" {{ address = {{"127.0.0.1:{self.tls_port}"}} role = submission tls = implicit }}
+tls {{ certificate = "{self.certificate}/cert.pem" key = "{self.certificate}/key.pem" }}
+domain "db.example" {{ users = "sqlite:users.db" deliver = "maildir:mail/{{domain}}/{{local}}" }}
+auth {{ {auth} }}
+{more}""",
+            via=relay,
+        )
+        extra = [] if scram else ["--no-scram"]
+        (self.server.folder / "users").write_text("carol:\npostmaster:\n")
+        for name in ("alice@example.org", "bob@example.org", "alice@db.example"):
+            user(self.server, "add", name, "--password-stdin", *extra, password=PASSWORD)
+        return self
+
+    def start(self, **kw):
+        self.configure(**kw)
+        self.server.start()
+        return self
+
+    def context(self):
+        context = ssl.create_default_context(cafile=self.certificate / "cert.pem")
+        context.check_hostname = False
+        return context
+
+    def connect(self, source=None, tls=True, port=None):
+        client = smtplib.SMTP("127.0.0.1", port or self.port, "client.example.net", 20,
+                              source_address=(source, 0) if source else None)  # fmt: skip
+        client.ehlo()
+        if tls:
+            client.starttls(context=self.context())
+            client.ehlo()
+        return client
+
+    def login(self, name="alice@example.org", password=PASSWORD, source=None):
+        client = self.connect(source)
+        assert plain(client, name, password) == 235, client
+        return client
+
+    def submit(self, body=BODY, sender="alice@example.org", rcpts=("carol@example.org",), name="alice@example.org"):
+        with contextlib.closing(self.login(name)) as client:
+            return transaction(client, body, sender, rcpts)
+
+
+def plain(client, name, password, authzid=""):
+    return client.docmd("AUTH", "PLAIN " + b64(f"{authzid}\0{name}\0{password}"))[0]
+
+
+def transaction(client, body, sender, rcpts):
+    """The first reply that is no success, or the last."""
+    code, text = client.docmd(f"MAIL FROM:<{sender}>")
+    for rcpt in rcpts:
+        if code == 250:
+            code, text = client.docmd(f"RCPT TO:<{rcpt}>")
+    if code == 250:
+        code, text = client.docmd("DATA")
+    if code == 354:
+        client.send(body.encode() + b".\r\n")
+        code, text = client.getreply()
+    return code, text.decode()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory, certificate):
+    """One server for the tests that leave it as it is."""
+    from server import Server
+
+    server = Server(tmp_path_factory.mktemp("submission"))
+    yield Submission(server, certificate).start()
+    assert server.stop() == 0, server.log()[-4000:]
+    server.check_log()
+    server.forget()
+
+
+@pytest.fixture
+def own(server, certificate):
+    return Submission(server(), certificate)
+
+
+# ---- AUTH ----
+
+
+def test_rfc_4954_4_nothing_before_tls(shared):
+    client = shared.connect(tls=False)
+    assert "auth" not in client.esmtp_features
+    assert client.docmd("MAIL FROM:<alice@example.org>")[0] == 530
+    assert client.docmd("AUTH", "PLAIN " + b64(f"\0alice\0{PASSWORD}"))[0] == 538
+    assert client.docmd("AUTH", "SCRAM-SHA-256")[0] == 538
+    client.starttls(context=shared.context())
+    client.ehlo()
+    assert "PLAIN" in client.esmtp_features["auth"] and "LOGIN" in client.esmtp_features["auth"]
+    assert client.docmd("MAIL FROM:<alice@example.org>")[0] == 530
+    client.quit()
+
+
+def test_mx_listener_has_no_auth(shared):
+    client = shared.connect(port=shared.server.port)
+    assert "auth" not in client.esmtp_features
+    assert client.docmd("AUTH", "PLAIN")[0] == 502
+    client.quit()
+
+
+@pytest.mark.parametrize("name", ["alice@example.org", "ALICE@Example.ORG", "alice", "alice@db.example"])
+def test_plain(shared, name):
+    with contextlib.closing(shared.connect()) as client:
+        assert plain(client, name, PASSWORD) == 235
+        assert client.docmd("AUTH", "PLAIN")[0] == 503
+
+
+def test_plain_without_initial_response(shared):
+    with contextlib.closing(shared.connect()) as client:
+        assert client.docmd("AUTH", "PLAIN") == (334, b"")
+        assert client.docmd(b64(f"\0alice\0{PASSWORD}"))[0] == 235
+
+
+def test_login(shared):
+    with contextlib.closing(shared.connect()) as client:
+        assert client.docmd("AUTH", "LOGIN") == (334, b64("Username:").encode())
+        assert client.docmd(b64("alice")) == (334, b64("Password:").encode())
+        assert client.docmd(b64(PASSWORD))[0] == 235
+    with contextlib.closing(shared.connect()) as client:
+        assert client.docmd("AUTH", "LOGIN " + b64("alice")) == (334, b64("Password:").encode())
+        assert client.docmd(b64(PASSWORD))[0] == 235
+
+
+def test_implicit_tls(shared):
+    client = smtplib.SMTP_SSL("127.0.0.1", shared.tls_port, timeout=20, context=shared.context())
+    client.ehlo()
+    assert plain(client, "alice", PASSWORD) == 235
+    client.quit()
+
+
+def test_refusals(shared):
+    rows = [
+        ("alice", "wrong", "", 535),
+        ("nobody@example.org", PASSWORD, "", 535),
+        ("carol", "", "", 501),
+        ("carol", "x", "", 535),  # no password: receives only
+        ("alice", PASSWORD, "bob", 535),
+        ("alice", PASSWORD, "alice@example.org", 235),
+    ]
+    for name, password, authzid, want in rows:
+        with contextlib.closing(shared.connect("127.0.2.1")) as client:
+            assert plain(client, name, password, authzid) == want, (name, password, authzid)
+    reasons = [e["reason"] for e in shared.server.await_events("auth-failed", 4)]
+    assert {"password", "user", "no-password", "identity"} <= set(reasons)
+    assert "wrong" not in shared.server.log() and PASSWORD not in shared.server.log()
+
+
+def test_rfc_4954_4_conversation(shared):
+    """Cancel, bad base64, long lines, unknown mechanisms; the session goes on after each."""
+    with contextlib.closing(shared.connect("127.0.2.2")) as client:
+        rows = [
+            ("AUTH PLAIN", 334), ("*", 501),
+            ("AUTH PLAIN", 334), ("not base64", 501),
+            ("AUTH PLAIN not-base64", 501),
+            ("AUTH PLAIN", 334), (b64("x" * 11000), 501),
+            ("AUTH PLAIN", 334), ("A" * 13000, 500),
+            ("AUTH LOGIN", 334), (b64("alice"), 334), ("*", 501),
+            ("AUTH PLAIN =", 501),
+            ("AUTH CRAM-MD5", 504), ("AUTH NTLM", 504), ("AUTH", 501),
+            ("AUTH SCRAM-SHA-256 " + b64("n,,n=alice,r="), 501),
+            ("AUTH EXTERNAL =", 504),
+            ("NOOP", 250),
+        ]  # fmt: skip
+        for line, want in rows:
+            assert client.docmd(line)[0] == want, line[:40]
+        assert plain(client, "alice", PASSWORD) == 235
+        assert client.docmd("MAIL FROM:<alice@example.org> AUTH=<>")[0] == 501  # "<" is no xtext
+        assert client.docmd("MAIL FROM:<alice@example.org> AUTH=e+3Dmc2@example.com")[0] == 250
+        assert client.docmd("AUTH", "PLAIN")[0] == 503
+
+
+def scram_exchange(client, mechanism, s):
+    code, text = client.docmd("AUTH", f"{mechanism} {b64(s.first())}")
+    if code == 334:
+        code, text = client.docmd(b64(s.final(base64.b64decode(text))))
+    if code == 334:
+        s.check(base64.b64decode(text))
+        code, text = client.docmd("")
+    return code
+
+
+def end_point(client):
+    """RFC 5929 4.1: the hash of the certificate, here SHA-256."""
+    import hashlib
+
+    return hashlib.sha256(client.sock.getpeercert(binary_form=True)).digest()
+
+
+@pytest.mark.parametrize("digest", ["sha1", "sha256"])
+def test_scram(own, digest):
+    # Users without keys exist on the shared server's file only when nobody gave them some: here all have them.
+    own.start()
+    mechanism = "SCRAM-SHA-1" if digest == "sha1" else "SCRAM-SHA-256"
+    with contextlib.closing(own.connect()) as client:
+        assert mechanism in client.esmtp_features["auth"].split()
+        assert scram_exchange(client, mechanism, Scram("alice", PASSWORD, digest)) == 235
+    rows = [
+        ("alice@example.org", PASSWORD, "p=tls-server-end-point", None, 235),
+        ("alice@db.example", PASSWORD, "p=tls-server-end-point", None, 235),
+        ("alice", PASSWORD, "p=tls-server-end-point", b"x" * 32, 535),
+        ("alice", PASSWORD, "p=tls-unique", b"x" * 12, 535),
+        ("alice", "wrong", "p=tls-server-end-point", None, 535),
+    ]
+    for name, password, flag, binding, want in rows:
+        with contextlib.closing(own.connect()) as client:
+            bound = end_point(client) if binding is None else binding
+            s = Scram(name, password, digest, flag, bound)
+            assert scram_exchange(client, mechanism + "-PLUS", s) == want, (name, flag)
+    # RFC 5802 6: "y" says that we did not offer -PLUS, and we did.
+    with contextlib.closing(own.connect()) as client:
+        assert scram_exchange(client, mechanism, Scram("alice", PASSWORD, digest, "y")) == 535
+
+
+def test_scram_unknown_users_look_like_known_ones(own):
+    own.start()
+    seen = []
+    for name in ("nobody@example.org", "NOBODY@example.org", "other@example.org", "alice"):
+        with contextlib.closing(own.connect()) as client:
+            s = Scram(name, "x")
+            assert scram_exchange(client, "SCRAM-SHA-256", s) == 535
+            seen.append((s.salt, s.iterations))
+    assert seen[0] == seen[1] != seen[2], "a stable salt for a name"
+    assert len({len(salt) for salt, _ in seen}) == 1 and len({i for _, i in seen}) == 1
+
+
+def test_scram_is_offered_where_all_have_keys(own):
+    own.start(scram=False)
+    with contextlib.closing(own.connect()) as client:
+        assert "SCRAM" not in client.esmtp_features["auth"]
+        assert client.docmd("AUTH", "SCRAM-SHA-256")[0] == 504
+    for name in ("alice@example.org", "bob@example.org", "alice@db.example"):
+        user(own.server, "passwd", name, password=PASSWORD)
+    end = time.monotonic() + 10
+    while True:
+        with contextlib.closing(own.connect()) as client:
+            if "SCRAM-SHA-256" in client.esmtp_features["auth"].split():
+                break
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def test_mechanisms_as_configured(own):
+    own.start(scram=False, auth='mechanisms = {"SCRAM-SHA-256", "PLAIN"}')
+    with contextlib.closing(own.connect()) as client:
+        assert client.esmtp_features["auth"].split() == ["SCRAM-SHA-256", "PLAIN"]
+        assert client.docmd("AUTH", "LOGIN")[0] == 504
+
+
+def test_app_passwords(own):
+    own.configure()
+    secret = user(own.server, "app", "add", "alice@db.example", "phone").strip()
+    own.server.start()
+    for password, want in ((secret, 235), (secret.upper().replace("-", " "), 235), (PASSWORD, 235), ("abcd", 535)):
+        with contextlib.closing(own.connect()) as client:
+            assert plain(client, "alice@db.example", password) == want
+    assert [e.get("app") for e in own.server.await_events("auth-ok", 3)] == ["phone", "phone", None]
+    user(own.server, "app", "remove", "alice@db.example", "phone")
+    end = time.monotonic() + 10
+    while True:
+        with contextlib.closing(own.connect()) as client:
+            if plain(client, "alice@db.example", secret) == 535:
+                return
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+# ---- RFC 6409 ----
+
+
+def headers(message):
+    return message.split(b"\n\n", 1)[0].decode()
+
+
+def test_rfc_6409_8_what_the_header_lacks(own):
+    own.start()
+    own.submit("Bcc: x@example.com,\r\n y@example.com\r\nSubject: a\r\nBCC: z@example.com\r\n\r\nBody\r\n")
+    message = own.server.await_mail("carol")[0]
+    head = headers(message)
+    assert "Bcc" not in head and "BCC" not in head and "y@example.com" not in head, head
+    for field in ("Date: ", "Message-ID: <", "From: <alice@example.org>"):
+        assert head.count(field) == 1, head
+    assert "with ESMTPSA id" in head and "127.0.0.1" in head
+    assert message.endswith(b"Subject: a\n\nBody\n"), message
+    event = own.server.await_events("message-accepted")[0]
+    assert event["protocol"] == "ESMTPSA"
+
+
+def test_what_is_there_stays(own):
+    own.start(auth="hide_client = true")
+    text = "Date: x\r\nMessage-ID: <a@b>\r\nFrom: Alice <alice+x@example.org>\r\n\r\nBody\r\n"
+    assert own.submit(text)[0] == 250
+    message = own.server.await_mail("carol")[0]
+    assert message.endswith(text.replace("\r\n", "\n").encode())
+    assert headers(message).count("Date: ") == 1 and headers(message).count("Message-ID") == 1
+    assert "127.0.0.1" not in headers(message) and "client.example.net" not in headers(message)
+
+
+def test_no_header_at_all(own):
+    own.start()
+    assert own.submit("just a text\r\n")[0] == 250
+    assert own.server.await_mail("carol")[0].endswith(b"\n\njust a text\n")
+
+
+@pytest.mark.parametrize("size", [1000, 127_000, 140_000, 700_000])
+def test_bcc_leaves_messages_of_any_size(own, size):
+    """Where the header is on disk already, the list of pieces leaves the field out."""
+    own.start()
+    rest = "".join(f"line {i:08} {'x' * 60}\r\n" for i in range(size // 76))
+    own.submit("Bcc: a@b.example\r\nX-A: 1\r\nBcc: " + "c@d.example,\r\n " * 500 + "e@f.example\r\n\r\n" + rest)
+    message = own.server.await_mail("carol")[0]
+    assert message.endswith(b"\nX-A: 1\n\n" + rest.replace("\r\n", "\n").encode())
+    assert b"c@d.example" not in message
+
+
+def test_senders(own):
+    (own.server.folder / "aliases").write_text("team: alice, bob\nnested: team\nelse: bob\nabuse: postmaster\n")
+    (own.server.folder / "senders").write_text("alice: boss@corp.example, @shop.example\n")
+    own.configure()
+    conf = own.server.conf.read_text()
+    own.server.conf.write_text(conf.replace('aliases = "file:aliases"', 'aliases = "file:aliases" senders = "file:senders"'))
+    own.server.start()
+    rows = [
+        ("alice@example.org", 250), ("Alice+tag@EXAMPLE.org", 250), ("", 250), ("team@example.org", 250),
+        ("nested@example.org", 250), ("boss@corp.example", 250), ("any@shop.example", 250),
+        ("bob@example.org", 553), ("else@example.org", 553), ("any@corp.example", 553), ("any@xshop.example", 553),
+        ("alice@db.example", 553), ("postmaster@example.org", 553),
+    ]  # fmt: skip
+    with contextlib.closing(own.login()) as client:
+        for sender, want in rows:
+            assert client.docmd(f"MAIL FROM:<{sender}>")[0] == want, sender
+            client.rset()
+    fields = [
+        ("From: boss@corp.example", 250), ("From: bob@example.org", 550), ("From: A <alice@example.org>, bob@example.org", 550),
+        ("From: \"alice@example.org\" <bob@example.org>", 550), ("From: alice@example.org\r\nFrom: bob@example.org", 554),
+        ("From: nothing", 554), ("From:", 554), ("From: <>", 554),
+    ]  # fmt: skip
+    for field, want in fields:
+        code, text = own.submit(f"{field}\r\nSubject: x\r\n\r\nBody\r\n")
+        assert code == want, (field, text)
+    # The table is taken up while the server runs.
+    (own.server.folder / "senders").write_text("alice: bob@example.org\n")
+    end = time.monotonic() + 10
+    while own.submit("From: bob@example.org\r\n\r\nBody\r\n")[0] != 250:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def test_quota(own):
+    own.start(auth='messages_per_hour = 3 recipients_per_hour = 5 recipients = 4 message_size = "10K"')
+    with contextlib.closing(own.login()) as client:
+        assert client.docmd("MAIL FROM:<alice@example.org> SIZE=20000")[0] == 552
+        assert transaction(client, "x: y\r\n\r\n" + "x\r\n" * 5000, "alice@example.org", ["carol@example.org"])[0] == 552
+        rcpts = [f"carol+{i}@example.org" for i in range(5)]
+        assert transaction(client, BODY, "alice@example.org", rcpts)[0] == 452  # of one message
+        client.rset()
+        assert transaction(client, BODY, "alice@example.org", rcpts[:3])[0] == 250
+        assert transaction(client, BODY, "alice@example.org", rcpts[:3])[0] == 450  # of the hour
+        client.rset()
+        assert transaction(client, BODY, "alice@example.org", rcpts[:1])[0] == 250
+        assert transaction(client, BODY, "alice@example.org", rcpts[:1])[0] == 250
+        assert transaction(client, BODY, "alice@example.org", rcpts[:1])[0] == 450
+    # Another user has a quota of his own.
+    assert own.submit(sender="bob@example.org", name="bob@example.org")[0] == 250
+
+
+def test_relays_by_relay_via(own):
+    hop = socket.create_server(("127.0.0.1", 0))
+    own.start(relay=f'via = "smtp://127.0.0.1:{hop.getsockname()[1]}"')
+    assert own.submit(rcpts=["far@far.example"])[0] == 250
+    hop.settimeout(10)
+    hop.accept()[0].close()
+    hop.close()
+    event = own.server.await_events("message-accepted")[0]
+    assert event["to"] == "far@far.example"
+    # Who is not logged in does not.
+    client = smtplib.SMTP("127.0.0.1", own.server.port, timeout=20)
+    client.ehlo()
+    client.docmd("MAIL FROM:<alice@example.org>")
+    assert client.docmd("RCPT TO:<far@far.example>")[0] == 550
+    client.close()
+
+
+# ---- guessing ----
+
+
+def test_guessing(own):
+    """1,000 wrong passwords by 50 connections: few hashes, and the right user is let in from elsewhere."""
+    own.start(more="limits { connections_per_ip = 200 errors = 1000 }")
+    attempts, codes, lock = iter(range(1000)), [], threading.Lock()
+
+    def guess():
+        client = None
+        while True:
+            with lock:
+                i = next(attempts, None)
+            if i is None:
+                return
+            try:
+                client = client or own.connect("127.0.3.1")
+                code = plain(client, "alice@example.org", f"guess{i}")
+            except (smtplib.SMTPException, OSError):
+                code = 0
+            codes.append(code)
+            if code != 535:
+                if client:
+                    client.close()
+                client = None
+
+    before = cpu_seconds(own.server)
+    threads = [threading.Thread(target=guess) for _ in range(50)]
+    for t in threads:
+        t.start()
+    slowest = 0
+    while any(t.is_alive() for t in threads):
+        with contextlib.closing(own.connect("127.0.4.4")) as client:
+            began = time.monotonic()
+            assert plain(client, "alice@example.org", PASSWORD) == 235
+            slowest = max(slowest, time.monotonic() - began)
+        time.sleep(0.2)
+    for t in threads:
+        t.join()
+    spent = cpu_seconds(own.server) - before
+    failed = own.server.events("auth-failed")
+    locked = own.server.events("auth-locked")
+    print(f"535 {codes.count(535)}, 421 {codes.count(421)}, other {len(codes) - codes.count(535) - codes.count(421)};"
+          f" right user's slowest login {slowest:.3f} s; directory's CPU {spent:.2f} s;"
+          f" logged {len(failed)} + {len(locked)}")  # fmt: skip
+    assert 10 <= codes.count(535) <= 40 and codes.count(421) >= 900
+    assert len(failed) + len(locked) == 1000, "every attempt is logged"
+    assert "guess1" not in own.server.log()
+    assert slowest < 1
+
+
+def cpu_seconds(server):
+    """User and system time of the directory process."""
+    for pid in os.listdir("/proc"):
+        with contextlib.suppress(OSError, ValueError):
+            command = open(f"/proc/{pid}/cmdline", "rb").read().split(b"\0")
+            fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+            if b"directory" in command and int(fields[1]) == server.process.pid:
+                return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    raise AssertionError("no directory process")
+
+
+def test_not_before_ten_failures(own):
+    own.start()
+    began = time.monotonic()
+    for i in range(10):
+        with contextlib.closing(own.connect("127.0.5.1")) as client:
+            assert plain(client, "alice", f"guess{i}") == 535
+    with contextlib.closing(own.connect("127.0.5.1")) as client:
+        assert plain(client, "alice", PASSWORD) == 235
+    assert time.monotonic() - began < 8
+
+
+# ---- a directory that is gone or does not answer ----
+
+
+def directory_pid(server):
+    rows = [e for e in server.events() if e.get("event") == "process-started" and e.get("process") == "directory"]
+    if rows:
+        return int(rows[-1]["pid"])
+    for pid in os.listdir("/proc"):
+        with contextlib.suppress(OSError, ValueError):
+            command = open(f"/proc/{pid}/cmdline", "rb").read().split(b"\0")
+            parent = int(open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[1])
+            if b"directory" in command and parent == server.process.pid:
+                return int(pid)
+    raise AssertionError("no directory process")
+
+
+def test_directory_dies_during_auth(own):
+    own.start()
+    with contextlib.closing(own.connect()) as client:
+        assert client.docmd("AUTH", "LOGIN " + b64("alice"))[0] == 334
+        os.kill(directory_pid(own.server), signal.SIGKILL)
+        assert client.docmd(b64(PASSWORD))[0] == 454
+        own.server.await_events("process-restarted")
+        assert plain(client, "alice", PASSWORD) == 235
+    own.server.check_log = lambda: None  # it did die
+
+
+def test_directory_does_not_answer(own):
+    own.start()
+    with contextlib.closing(own.connect()) as client:
+        pid = directory_pid(own.server)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            client.sock.settimeout(40)
+            assert plain(client, "alice", PASSWORD) == 454
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert plain(client, "alice", PASSWORD) == 235
