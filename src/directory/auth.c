@@ -22,12 +22,15 @@
 #define EXCHANGES_MAX 16384u /* of one receiver */
 #define ANSWER_MAX    (16u * 1024u)
 
-int auth_new(struct auth **ret_auth)
+int auth_new(struct learned *learned, void (*changed)(void *arg), void *arg, struct auth **ret_auth)
 {
 	struct auth *a = calloc(1, sizeof(*a));
 
 	if (!a)
 		return -ENOMEM;
+	a->learned = learned;
+	a->changed = changed;
+	a->arg = arg;
 	list_init(&a->peers);
 	hasher_init(&a->hasher);
 	a->answer = BUF_INIT(ANSWER_MAX);
@@ -129,6 +132,7 @@ void exchange_free(struct exchange *e)
 	buf_done(&e->subject);
 	wipe(&e->password);
 	buf_done(&e->hash);
+	explicit_bzero(e->keys, sizeof(e->keys));
 	free(e);
 }
 
@@ -181,6 +185,7 @@ void exchange_succeed(struct exchange *e, struct span label)
 {
 	STATS_ADD(auth_ok_total, 1);
 	exchange_log(e, "auth-ok", NULL, label);
+	learned_used(e->auth->learned, buf_span(&e->login), label, loop_wall_usec());
 	exchange_end(e, AUTH_OK, buf_span(&e->login));
 }
 

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/stats.h"
 #include "directory/auth.h"
+#include "directory/learned.h"
 #include "directory/logins.h"
 #include "directory/submit.h"
 #include "directory/tables.h"
@@ -23,6 +24,8 @@ struct directory {
 	struct auth *auth;
 	struct logins *logins;
 	struct quota *quota;
+	struct learned *learned;
+	struct loop_timer renew; /* keys were learned */
 };
 struct asker {
 	struct list node;
@@ -157,6 +160,32 @@ static void on_close(void *arg, int error)
 	free(a);
 }
 
+/* Who can log in, by the tables as they are now. */
+static void renew_logins(struct directory *d)
+{
+	struct logins *next = NULL;
+
+	if (d->loaded && logins_new(&d->tables.route, d->learned, &next) < 0)
+		log_text(LOG_LEVEL_ERROR, "table-error", "out of memory: nobody can log in now");
+	auth_set_logins(d->auth, next);
+	logins_free(d->logins);
+	d->logins = next;
+}
+
+static void on_renew(struct loop_timer *t)
+{
+	renew_logins(CONTAINER_OF(t, struct directory, renew));
+}
+
+/* Many may log in at once: what can be offered is looked at once for all of them. */
+static void on_learned(void *arg)
+{
+	struct directory *d = arg;
+
+	if (!d->renew.heap_index)
+		(void)!loop_timer_set(&d->renew, loop_now_usec() + USEC_PER_SEC);
+}
+
 /* A peer may come before start. */
 static struct directory *state_of(struct role_process *p)
 {
@@ -165,11 +194,13 @@ static struct directory *state_of(struct role_process *p)
 	if (d)
 		return d;
 	d = calloc(1, sizeof(*d));
-	if (!d || !(d->arena = arena_new(ARENA_MAX)) || auth_new(&d->auth) < 0 ||
-		quota_new(&d->quota) < 0)
+	if (!d || !(d->arena = arena_new(ARENA_MAX)) || quota_new(&d->quota) < 0 ||
+		learned_new(role_fd(p, "auth"), &d->learned) < 0 ||
+		auth_new(d->learned, on_learned, d, &d->auth) < 0)
 		abort(); /* at start, without memory: the supervisor tries again */
 	d->process = p;
 	d->answer = BUF_INIT(CHANNEL_FRAME_MAX);
+	d->renew.fn = on_renew;
 	list_init(&d->askers);
 	role_set_state(p, d);
 	return d;
@@ -196,18 +227,6 @@ static void directory_peer(struct role_process *p, enum role peer, unsigned inde
 		return;
 	}
 	list_push_back(&a->d->askers, &a->node);
-}
-
-/* Who can log in, by the tables as they are now. */
-static void renew_logins(struct directory *d)
-{
-	struct logins *next = NULL;
-
-	if (d->loaded && logins_new(&d->tables.route, &next) < 0)
-		log_text(LOG_LEVEL_ERROR, "table-error", "out of memory: nobody can log in now");
-	auth_set_logins(d->auth, next);
-	logins_free(d->logins);
-	d->logins = next;
 }
 
 static int directory_start(struct role_process *p)

@@ -2,6 +2,7 @@
 #pragma once
 #include "directory/auth.h"
 #include "directory/hasher.h"
+#include "directory/learned.h"
 #include "directory/guess.h"
 #include "directory/logins.h"
 #include "ipc/auth.h"
@@ -18,6 +19,9 @@ struct auth_peer {
 struct auth {
 	const struct logins *logins; /* NULL: no tables now */
 	struct guess *guess;
+	struct learned *learned;
+	void (*changed)(void *arg);
+	void *arg;
 	struct hasher hasher;
 	struct list peers;
 	uint8_t salt_key[32]; /* of fake salts */
@@ -49,6 +53,8 @@ struct exchange {
 	struct buf password, hash;
 	bool hashing; /* task is with the hasher: only its done may free us */
 	bool nobody, matches;
+	bool learn; /* the password's SCRAM keys are wanted, too */
+	struct scram_keys keys[SCRAM_HASHES];
 	const char *refused; /* why, for the log */
 	struct loop_timer delay;
 };

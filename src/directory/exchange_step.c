@@ -76,6 +76,19 @@ static void task_work(struct hash_task *t)
 	struct exchange *e = of_task(t);
 
 	e->matches = secret_matches(buf_span(&e->password), buf_span(&e->hash));
+	for (unsigned h = 0; e->matches && !e->nobody && e->learn && h < SCRAM_HASHES; h++)
+		if (scram_keys_make((enum scram_hash)h, buf_span(&e->password), &e->keys[h]) < 0)
+			e->learn = false;
+}
+
+static void succeed(struct exchange *e)
+{
+	struct auth *a = e->auth;
+
+	if (e->learn &&
+		learned_put(a->learned, buf_span(&e->login), buf_span(&e->hash), e->keys) == 0)
+		a->changed(a->arg);
+	exchange_succeed(e, SPAN_NULL);
 }
 
 static void task_done(struct hash_task *t, bool ran)
@@ -88,7 +101,7 @@ static void task_done(struct hash_task *t, bool ran)
 	else if (!ran)
 		exchange_locked(e);
 	else if (e->matches && !e->nobody)
-		exchange_succeed(e, SPAN_NULL);
+		succeed(e);
 	else
 		exchange_refuse(e, e->refused, buf_span(&e->password));
 }
@@ -114,6 +127,9 @@ static void check_password(struct exchange *e, struct span authzid, struct span 
 		     : state != LOGIN_FOUND ? "user"
 		     : c.hash.len == 0	    ? "no-password"
 					    : "password";
+	for (unsigned h = 0; h < SCRAM_HASHES; h++)
+		e->learn |=
+			!logins_scram(e->auth->logins, buf_span(&e->login), &c, (enum scram_hash)h);
 	buf_put(&e->password, password);
 	buf_put(&e->hash, e->nobody ? logins_decoy(e->auth->logins) : c.hash);
 	if (e->password.error || e->hash.error) {
@@ -225,12 +241,14 @@ static void scram_begin(struct exchange *e, struct span response)
 		return;
 	credentials_parse(rest, &c);
 	bool itself = authorizes_itself(e, e->scram.authzid);
-	bool has_keys = state == LOGIN_FOUND && c.has_scram[h];
-	e->refused = !itself ? "identity" : has_keys ? "password" : "user";
+	const struct scram_keys *keys =
+		state == LOGIN_FOUND ? logins_scram(e->auth->logins, buf_span(&e->login), &c, h)
+				     : NULL;
+	e->refused = !itself ? "identity" : keys ? "password" : "user";
 	fake_salt(e, salt);
 	/* Without keys, and for a wrong identity, the exchange goes on and fails at its end. */
-	r = scram_challenge(&e->scram, has_keys && itself ? &c.scram[h] : NULL,
-		span_make(salt, sizeof(salt)), SPAN_NULL, &out);
+	r = scram_challenge(
+		&e->scram, itself ? keys : NULL, span_make(salt, sizeof(salt)), SPAN_NULL, &out);
 	if (r == 0)
 		ask(e, EXCHANGE_FINAL, buf_span(&out));
 	else

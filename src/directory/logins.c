@@ -3,6 +3,7 @@
 #include "directory/logins.h"
 #include "base/base64.h"
 #include "base/map.h"
+#include "directory/learned.h"
 #include "mail/mechanism.h"
 
 #include <stdlib.h>
@@ -14,6 +15,7 @@ struct certificate {
 };
 struct logins {
 	const struct route *route;
+	const struct learned *learned;
 	struct arena *arena;
 	struct map *certificates;
 	uint32_t offer;
@@ -40,6 +42,27 @@ static int add_certificate(
 	return r == -EEXIST ? 0 : r; /* two users, one certificate: the first has it */
 }
 
+const struct scram_keys *logins_scram(
+	const struct logins *l, struct span login, const struct credentials *c, enum scram_hash h)
+{
+	return c->has_scram[h] ? &c->scram[h] : learned_keys(l->learned, login, c->hash, h);
+}
+
+/* Which of the hashes has the user no keys for? */
+static void note_keys(
+	struct logins *l, const struct credentials *c, struct span name, const char *domain)
+{
+	struct buf login = BUF_INIT(LOGIN_MAX);
+
+	buf_put(&login, name);
+	buf_char(&login, '@');
+	buf_str(&login, domain);
+	for (unsigned h = 0; h < SCRAM_HASHES; h++)
+		l->all[h] &= login.error == 0 &&
+			     logins_scram(l, buf_span(&login), c, (enum scram_hash)h) != NULL;
+	buf_done(&login);
+}
+
 static int read_user(struct logins *l, struct span name, struct span rest, const char *domain)
 {
 	struct credentials c;
@@ -50,8 +73,7 @@ static int read_user(struct logins *l, struct span name, struct span rest, const
 		l->any_user = true;
 		if (!l->decoy.len && c.hash.ptr[0] == '$')
 			l->decoy = c.hash;
-		for (size_t h = 0; h < SCRAM_HASHES; h++)
-			l->all[h] &= c.has_scram[h];
+		note_keys(l, &c, name, domain);
 	}
 	for (size_t i = 0; r == 0 && i < c.n_certificates; i++) {
 		struct buf octets = BUF_INIT(4096);
@@ -78,14 +100,15 @@ static uint32_t offer_of(const struct logins *l)
 	return set;
 }
 
-int logins_new(const struct route *route, struct logins **ret_logins)
+int logins_new(const struct route *route, const struct learned *learned, struct logins **ret_logins)
 {
 	struct logins *l = calloc(1, sizeof(*l));
 	int r = 0;
 
 	if (!l)
 		return -ENOMEM;
-	*l = (struct logins){.route = route, .all = {true, true}, .decoy = SPAN_NULL};
+	*l = (struct logins){
+		.route = route, .learned = learned, .all = {true, true}, .decoy = SPAN_NULL};
 	l->arena = arena_new(KEYS_MAX);
 	l->certificates = map_new(0);
 	if (!l->arena || !l->certificates)

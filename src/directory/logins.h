@@ -7,7 +7,10 @@
 #define LOGIN_MAX 320u /* "local@domain" */
 
 struct logins;
-MUST_CHECK int logins_new(const struct route *route, struct logins **ret_logins);
+struct learned;
+/* Both outlive it. */
+MUST_CHECK int logins_new(
+	const struct route *route, const struct learned *learned, struct logins **ret_logins);
 void logins_free(struct logins *l); /* NULL allowed */
 /* The set of enum mechanism that the listeners may offer: the configuration's, or PLAIN, LOGIN,
  * those of SCRAM for which every user has keys, and EXTERNAL if a certificate is known. */
@@ -22,6 +25,9 @@ enum login_state {
  * ret_login: its canonical form, also of nobody; ret_rest: as in users_file_hash, borrowed. */
 enum login_state logins_find(
 	const struct logins *l, struct span name, struct buf *ret_login, struct span *ret_rest);
+/* The user's SCRAM keys, of the source or learned; NULL: none. */
+const struct scram_keys *logins_scram(
+	const struct logins *l, struct span login, const struct credentials *c, enum scram_hash h);
 /* The login that a certificate stands for: by fingerprint, else by subject; ptr NULL: none. */
 struct span logins_by_certificate(
 	const struct logins *l, struct span fingerprint, struct span subject);

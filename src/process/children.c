@@ -58,6 +58,7 @@ static bool is_given(enum role role, const char *name)
 		{"spool", ROLE_DISPATCHER},
 		{"maildir:", ROLE_MAILBOX},
 		{"users:", ROLE_DIRECTORY},
+		{"auth", ROLE_DIRECTORY},
 		{"aliases:", ROLE_DIRECTORY},
 		{"senders:", ROLE_DIRECTORY},
 		{"trust_anchor:", ROLE_RESOLVER},

@@ -1,4 +1,5 @@
 /* Folders: data is 0711 (its sockets are reached through it), data/spool 0700 and the dispatcher's,
+ * data/auth 0700 and the directory's,
  * data/empty 0555 and nobody's. The fixed prefix of a maildir path, {domain} filled in from the
  * domain's block, is made if missing and given to the mailbox's account; an existing folder is
  * given over only if it is root's own and writable by nobody else, so that shared places like
@@ -193,7 +194,7 @@ static int make_below(struct resources *r, const char *name, mode_t mode, int *r
 int resources_open_data(
 	struct resources *r, const struct config *c, const struct accounts *a, struct buf *errors)
 {
-	int spool = -1, empty = -1;
+	int spool = -1, empty = -1, auth = -1;
 	int e = make_path(c->data, 0711);
 
 	if (e >= 0)
@@ -220,6 +221,13 @@ int resources_open_data(
 	e = make_below(r, "spool", 0700, &spool);
 	if (e == 0)
 		e = make_below(r, "empty", 0555, &empty);
+	if (e == 0)
+		e = make_below(r, "auth", 0700, &auth);
+	if (e == 0 && geteuid() == 0) {
+		e = own_folder(auth, a->uid[ROLE_DIRECTORY], a->gid[ROLE_DIRECTORY]);
+		if (e == 0)
+			e = own_all_files(auth, a->uid[ROLE_DIRECTORY], a->gid[ROLE_DIRECTORY]);
+	}
 	if (e == 0 && geteuid() == 0) {
 		uid_t uid = a->uid[ROLE_DISPATCHER];
 		gid_t gid = a->gid[ROLE_DISPATCHER];
@@ -234,11 +242,12 @@ int resources_open_data(
 			strerror(-e));
 		fd_close(spool);
 		fd_close(empty);
+		fd_close(auth);
 		return e;
 	}
 	e = add(r, "spool", spool, NULL);
-	int e2 = add(r, "empty", empty, NULL);
-	return e < 0 ? e : e2;
+	int e2 = add(r, "empty", empty, NULL), e3 = add(r, "auth", auth, NULL);
+	return e < 0 ? e : e2 < 0 ? e2 : e3;
 }
 
 int resources_add_shared(struct resources *r, const char *name, uint64_t octets)
@@ -549,7 +558,7 @@ void resources_stop_listening(const struct resources *r)
 
 void resources_adopt(struct resources *next, struct resources *old)
 {
-	static const char *const kept[] = {"spool", "empty", "permits"};
+	static const char *const kept[] = {"spool", "empty", "auth", "permits"};
 
 	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
 		struct resource *item = find(old, kept[i]);

@@ -235,6 +235,9 @@ static int confine_role(struct role_process *p)
 		int spool = role_fd(p, "spool");
 		if (spool >= 0)
 			o.folders[o.n_folders++] = spool;
+		int auth = role_fd(p, "auth");
+		if (auth >= 0)
+			o.folders[o.n_folders++] = auth;
 		int fd;
 		while (o.n_folders < CONFINE_FOLDERS_MAX &&
 			(fd = role_next_fd(p, "maildir:", &cursor, &name)) >= 0)

@@ -46,6 +46,8 @@ static const int calls_mailbox[] = {SCMP_SYS(openat), SCMP_SYS(newfstatat), SCMP
 	SCMP_SYS(faccessat), SCMP_SYS(faccessat2), SCMP_SYS(statx), SCMP_SYS(fallocate),
 	SCMP_SYS(ftruncate)};
 static const int calls_resolver[] = {SCMP_SYS(bind), SCMP_SYS(connect)};
+static const int calls_directory[] = {
+	SCMP_SYS(openat), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(fsync)};
 static const int calls_control[] = {SCMP_SYS(accept4)};
 
 static int allow(scmp_filter_ctx f, uint32_t action, const int *calls, size_t n)
@@ -72,6 +74,8 @@ static int allow_role(scmp_filter_ctx f, enum role role)
 		return allow(f, SCMP_ACT_ALLOW, calls_mailbox, ARRAY_LEN(calls_mailbox));
 	case ROLE_RESOLVER:
 		return allow(f, SCMP_ACT_ALLOW, calls_resolver, ARRAY_LEN(calls_resolver));
+	case ROLE_DIRECTORY:
+		return allow(f, SCMP_ACT_ALLOW, calls_directory, ARRAY_LEN(calls_directory));
 	case ROLE_CONTROL:
 		return allow(f, SCMP_ACT_ALLOW, calls_control, ARRAY_LEN(calls_control));
 	default:
@@ -93,6 +97,8 @@ static int refuse_quietly(scmp_filter_ctx f, enum role role)
 		int call = calls_refused[i];
 		if (role == ROLE_DISPATCHER &&
 			in(calls_dispatcher, ARRAY_LEN(calls_dispatcher), call))
+			continue;
+		if (role == ROLE_DIRECTORY && in(calls_directory, ARRAY_LEN(calls_directory), call))
 			continue;
 		if (role == ROLE_MAILBOX && in(calls_mailbox, ARRAY_LEN(calls_mailbox), call))
 			continue;

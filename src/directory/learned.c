@@ -1,0 +1,321 @@
+/* One line a fact, fields separated by blanks, none of which a name or a key can hold:
+ *
+ *	keys LOGIN HASHED {SCRAM-SHA-1}... {SCRAM-SHA-256}...
+ *	used LOGIN LABEL-OR-- SECONDS
+ *
+ * HASHED is the SHA-256 of the crypt(3) hash that the keys belong to: with another password they
+ *are worth nothing, and are never used. Only successful logins come in here, so that the users of
+ *the sources bound its size.
+ *
+ * The whole file is written anew beside itself, synced and renamed, on the offload pool, at most
+ *every WRITE_EVERY: a last use that a crash forgets is no loss. */
+#include "directory/learned.h"
+#include "base/base64.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "fiber/fiber.h"
+#include "fiber/offload.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define WRITE_EVERY (10 * USEC_PER_SEC)
+#define FILE_MAX    (256u << 20)
+#define READ_STEP   65536u
+#define HASHED_MAX  64u
+
+struct fact {
+	struct span key; /* "LOGIN" for keys, "LOGIN LABEL" for a use */
+	char hashed[HASHED_MAX];
+	struct scram_keys keys[SCRAM_HASHES];
+	uint64_t used_seconds;
+	char octets[];
+};
+struct learned {
+	int folder;
+	struct map *keys, *uses;
+	struct loop_timer timer;
+	bool writing, dirty;
+	struct offload_job job;
+	struct buf text; /* being written */
+};
+
+/* ---- facts ---- */
+
+static void hashed(struct span hash, char ret_text[static HASHED_MAX])
+{
+	uint8_t digest[32] = {0};
+	struct buf b = BUF_INIT(HASHED_MAX);
+
+	(void)EVP_Digest(hash.ptr, hash.len, digest, NULL, EVP_sha256(), NULL);
+	base64_encode(span_make(digest, sizeof(digest)), &b);
+	(void)snprintf(ret_text, HASHED_MAX, "%.*s", SPAN_FMT(buf_span(&b)));
+	buf_done(&b);
+}
+
+static struct fact *fact_of(struct map *m, struct span key)
+{
+	struct fact *f = map_get(m, key);
+
+	if (f)
+		return f;
+	f = calloc(1, sizeof(*f) + key.len + 1);
+	if (!f)
+		return NULL;
+	memcpy(f->octets, key.ptr, key.len);
+	f->key = span_make(f->octets, key.len);
+	if (map_put(m, f->key, f) < 0) {
+		free(f);
+		return NULL;
+	}
+	return f;
+}
+
+static void forget_all(struct map *m)
+{
+	size_t cursor = 0;
+	struct fact *f;
+
+	while (m && (f = map_next(m, &cursor))) {
+		(void)map_remove(m, f->key);
+		explicit_bzero(f->keys, sizeof(f->keys));
+		free(f);
+	}
+	map_free(m);
+}
+
+/* ---- reading ---- */
+
+static struct span word(struct span *line)
+{
+	struct span w = span_head(*line, span_index(*line, ' '));
+
+	*line = span_from(*line, w.len + 1);
+	return w;
+}
+
+static void read_keys(struct learned *l, struct span line)
+{
+	struct span login = word(&line), hash = word(&line);
+	struct fact *f = login.len && hash.len < HASHED_MAX ? fact_of(l->keys, login) : NULL;
+	struct scram_keys k;
+	enum scram_hash h;
+
+	if (!f)
+		return;
+	(void)snprintf(f->hashed, sizeof(f->hashed), "%.*s", SPAN_FMT(hash));
+	for (unsigned i = 0; i < SCRAM_HASHES; i++)
+		if (scram_keys_parse(word(&line), &h, &k) == 0)
+			f->keys[h] = k;
+}
+
+static void read_use(struct learned *l, struct span line)
+{
+	struct span login = word(&line), label = word(&line);
+	uint64_t seconds;
+
+	if (login.len == 0 || label.len == 0 || span_to_u64(line, UINT32_MAX, &seconds) < 0)
+		return;
+	struct fact *f =
+		fact_of(l->uses, span_make(login.ptr, (size_t)(label.ptr + label.len - login.ptr)));
+	if (f)
+		f->used_seconds = seconds;
+}
+
+static int read_file(int folder, struct buf *out)
+{
+	CLEANUP(fd_closep) int fd = openat(folder, "learned", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	ssize_t n = 1;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	while (n > 0) {
+		char *room = buf_reserve(out, READ_STEP);
+		if (!room)
+			return out->error;
+		n = read(fd, room, READ_STEP);
+		out->len += n > 0 ? (size_t)n : 0;
+	}
+	return n < 0 ? -errno : 0;
+}
+
+static int load(struct learned *l)
+{
+	struct buf text = BUF_INIT(FILE_MAX);
+	int r = l->folder >= 0 ? read_file(l->folder, &text) : 0;
+	struct span rest = buf_span(&text);
+
+	while (r == 0 && rest.len) {
+		struct span line = span_head(rest, span_index(rest, '\n'));
+		rest = span_from(rest, line.len + 1);
+		struct span kind = word(&line);
+		if (span_equal(kind, SPAN_LIT("keys")))
+			read_keys(l, line);
+		else if (span_equal(kind, SPAN_LIT("used")))
+			read_use(l, line);
+	}
+	buf_done(&text);
+	return r;
+}
+
+/* ---- writing ---- */
+
+static void format(struct learned *l)
+{
+	size_t cursor = 0;
+	struct fact *f;
+
+	buf_reset(&l->text);
+	while ((f = map_next(l->keys, &cursor))) {
+		buf_str(&l->text, "keys ");
+		buf_put(&l->text, f->key);
+		buf_char(&l->text, ' ');
+		buf_str(&l->text, f->hashed);
+		for (unsigned h = 0; h < SCRAM_HASHES; h++) {
+			buf_char(&l->text, ' ');
+			scram_keys_format((enum scram_hash)h, &f->keys[h], &l->text);
+		}
+		buf_char(&l->text, '\n');
+	}
+	for (cursor = 0; (f = map_next(l->uses, &cursor));) {
+		buf_str(&l->text, "used ");
+		buf_put(&l->text, f->key);
+		buf_printf(&l->text, " %" PRIu64 "\n", f->used_seconds);
+	}
+}
+
+/* On the pool: touches only the text and the folder. */
+static int write_file(struct offload_job *j)
+{
+	struct learned *l = CONTAINER_OF(j, struct learned, job);
+	struct span rest = buf_span(&l->text);
+	CLEANUP(fd_closep)
+	int fd = openat(l->folder, "learned.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return -errno;
+	while (rest.len) {
+		ssize_t n = write(fd, rest.ptr, rest.len);
+		if (n < 0)
+			return -errno;
+		rest = span_from(rest, (size_t)n);
+	}
+	if (fsync(fd) < 0 || renameat(l->folder, "learned.new", l->folder, "learned") < 0)
+		return -errno;
+	return fsync(l->folder) < 0 ? -errno : 0;
+}
+
+static void plan(struct learned *l)
+{
+	if (l->folder < 0 || l->writing || l->timer.heap_index || !l->dirty)
+		return;
+	(void)!loop_timer_set(&l->timer, loop_now_usec() + WRITE_EVERY);
+}
+
+static void written(struct offload_job *j)
+{
+	struct learned *l = CONTAINER_OF(j, struct learned, job);
+
+	l->writing = false;
+	if (j->result < 0)
+		log_text(LOG_LEVEL_ERROR, "learned-not-written", "data/auth/learned: %s",
+			strerror(-j->result));
+	plan(l);
+}
+
+static void on_timer(struct loop_timer *t)
+{
+	struct learned *l = CONTAINER_OF(t, struct learned, timer);
+
+	format(l);
+	l->dirty = false;
+	if (l->text.error)
+		return;
+	l->writing = true;
+	l->job = (struct offload_job){.work = write_file, .done = written};
+	offload_submit(&l->job);
+}
+
+/* ---- the interface ---- */
+
+int learned_new(int folder, struct learned **ret_learned)
+{
+	struct learned *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return -ENOMEM;
+	l->folder = folder;
+	l->text = BUF_INIT(FILE_MAX);
+	l->timer.fn = on_timer;
+	l->keys = map_new(0);
+	l->uses = map_new(0);
+	int r = l->keys && l->uses ? load(l) : -ENOMEM;
+	if (r == -ENOMEM) {
+		learned_free(l);
+		return r;
+	}
+	if (r < 0)
+		log_text(
+			LOG_LEVEL_ERROR, "learned-not-read", "data/auth/learned: %s", strerror(-r));
+	*ret_learned = l;
+	return 0;
+}
+
+void learned_free(struct learned *l)
+{
+	if (!l)
+		return;
+	assert(!l->writing);
+	loop_timer_cancel(&l->timer);
+	forget_all(l->keys);
+	forget_all(l->uses);
+	buf_done(&l->text);
+	free(l);
+}
+
+const struct scram_keys *learned_keys(
+	const struct learned *l, struct span login, struct span hash, enum scram_hash h)
+{
+	const struct fact *f = map_get(l->keys, login);
+	char text[HASHED_MAX];
+
+	if (!f || f->keys[h].iterations == 0 || hash.len == 0)
+		return NULL;
+	hashed(hash, text);
+	return strcmp(text, f->hashed) == 0 ? &f->keys[h] : NULL;
+}
+
+int learned_put(struct learned *l, struct span login, struct span hash,
+	const struct scram_keys keys[SCRAM_HASHES])
+{
+	struct fact *f = span_index(login, ' ') == login.len ? fact_of(l->keys, login) : NULL;
+
+	if (!f)
+		return -ENOMEM;
+	hashed(hash, f->hashed);
+	memcpy(f->keys, keys, sizeof(f->keys));
+	l->dirty = true;
+	plan(l);
+	return 0;
+}
+
+void learned_used(struct learned *l, struct span login, struct span label, uint64_t wall_usec)
+{
+	struct buf key = BUF_INIT(1024);
+
+	buf_put(&key, login);
+	buf_char(&key, ' ');
+	buf_put(&key, label.len ? label : SPAN_LIT("-"));
+	bool clean = key.error == 0 && span_index(login, ' ') == login.len;
+	struct fact *f = clean ? fact_of(l->uses, buf_span(&key)) : NULL;
+	if (f) {
+		f->used_seconds = wall_usec / USEC_PER_SEC;
+		l->dirty = true;
+		plan(l);
+	}
+	buf_done(&key);
+}
