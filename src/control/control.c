@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/stats.h"
+#include "control/questions.h"
 #include "ipc/admin.h"
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@ struct client {
 	struct list node;
 	struct control *control;
 	struct channel *channel;
+	struct questions questions;
 };
 struct request {
 	uint64_t token, client_token;
@@ -34,6 +36,7 @@ struct control {
 	struct role_process *process;
 	struct watch listener;
 	struct channel *dispatcher;
+	struct resolve_client *resolver;
 	struct list clients;
 	unsigned n_clients;
 	struct map *requests;
@@ -50,6 +53,7 @@ static void client_free(struct client *c)
 	while ((r = map_next(c->control->requests, &cursor)))
 		if (r->client == c)
 			r->client = NULL;
+	questions_done(&c->questions);
 	c->control->n_clients--;
 	list_remove(&c->node);
 	channel_free(c->channel);
@@ -142,6 +146,9 @@ static int on_client_frame(void *arg, struct frame *f)
 {
 	struct client *c = arg;
 	struct control *ctl = c->control;
+
+	if (f->type == FRAME_RESOLVE)
+		return questions_frame(&c->questions, f->payload);
 	struct arena *a = arena_new(CHANNEL_FRAME_MAX * 2);
 	struct admin_request r;
 	int e = a && f->type == FRAME_ADMIN ? admin_request_decode(f->payload, a, &r) : -EPROTO;
@@ -192,6 +199,7 @@ static void on_listener(struct watch *w, uint32_t events)
 			continue;
 		}
 		channel_set_backlog_max(c->channel, CLIENT_BACKLOG_MAX);
+		questions_init(&c->questions, ctl->resolver, c->channel);
 		list_push_back(&ctl->clients, &c->node);
 		ctl->n_clients++;
 	}
@@ -229,7 +237,7 @@ static struct control *state_of(struct role_process *p)
 	if (ctl)
 		return ctl;
 	ctl = calloc(1, sizeof(*ctl));
-	if (!ctl || !(ctl->requests = map_new(0)))
+	if (!ctl || !(ctl->requests = map_new(0)) || resolve_client_new(&ctl->resolver) < 0)
 		abort(); /* at start, without memory: the supervisor tries again */
 	ctl->process = p;
 	list_init(&ctl->clients);
@@ -244,6 +252,12 @@ static void control_peer(struct role_process *p, enum role peer, unsigned index,
 	struct control *ctl = state_of(p);
 
 	(void)index;
+	if (peer == ROLE_RESOLVER) {
+		int e = resolve_client_attach(ctl->resolver, fd);
+		if (e < 0)
+			log_text(LOG_LEVEL_ERROR, "peer-lost", "resolver: %s", strerror(-e));
+		return;
+	}
 	if (peer != ROLE_DISPATCHER) {
 		fd_close(fd);
 		return;

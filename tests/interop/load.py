@@ -36,6 +36,7 @@ class Sink:
 
     def __init__(self, port=None, rule=None, extensions=EXTENSIONS):
         self.port = port or free_port()
+        self.address = "127.0.0.1"
         self.rule = rule or (lambda verb, argument: None)
         self.extensions = extensions
         self.messages, self.commands = [], []
@@ -46,7 +47,7 @@ class Sink:
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
-        begin = asyncio.start_server(self.session, "127.0.0.1", self.port, limit=BODY_LIMIT, backlog=1000)
+        begin = asyncio.start_server(self.session, self.address, self.port, limit=BODY_LIMIT, backlog=1000)
         self.server = asyncio.run_coroutine_threadsafe(begin, self.loop).result(10)
         return self
 
