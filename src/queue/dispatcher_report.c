@@ -106,6 +106,8 @@ void dispatcher_report_late(struct dispatcher *d, const struct late *late)
 	/* It is written again, and must not be told twice. */
 	if (w->result < 0 && w->draft)
 		queue_void(d->queue, w->id);
+	if (w->result < 0 && w->ref.segment)
+		store_known(d->store, &w->ref);
 	queue_report_written(d->queue, w->message, w->event, w->result);
 	if (w->result == 0) {
 		struct log_line *l = log_begin(LOG_LEVEL_INFO, "report");

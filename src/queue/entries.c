@@ -34,6 +34,7 @@ void entry_put(struct buf *b, const struct entry *e)
 		wire_put_u32(b, e->event);
 		break;
 	case ENTRY_DONE:
+	case ENTRY_VOID:
 		wire_put_u64(b, e->id);
 		break;
 	case ENTRY_BEGIN:
@@ -113,6 +114,7 @@ int entry_get(uint8_t type, struct span payload, struct entry *ret)
 		e.event = wire_get_u32(&w);
 		break;
 	case ENTRY_DONE:
+	case ENTRY_VOID:
 		e.id = wire_get_u64(&w);
 		break;
 	case ENTRY_BEGIN:

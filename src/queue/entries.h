@@ -20,6 +20,9 @@ enum entry_type {
 	/* Compaction: the message's octets and COMMIT are durable in another place too, and the old
 	 * one may go. */
 	ENTRY_MOVED = 10,
+	/* A report whose write or sync failed: should its COMMIT stand somewhere all the same, it
+	 * is done and has told nobody of anything. */
+	ENTRY_VOID = 11,
 };
 enum entry_rcpt_state {
 	ENTRY_PENDING = 0, /* to be delivered, at due_wall_usec or at once */

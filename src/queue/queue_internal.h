@@ -94,9 +94,10 @@ struct queue {
 		struct queue_segment_state *segments; /* of the checkpoint being read */
 		size_t n_segments, cap_segments;
 		struct replay_mark {
-			uint64_t message, event;
+			uint64_t report, message, event;
 		} * marks;
 		size_t n_marks, cap_marks;
+		struct map *voided; /* ids of reports; NULL: none */
 		bool same_boot;
 	} replay;
 };

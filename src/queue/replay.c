@@ -21,6 +21,7 @@ void queue_replay_done(struct queue *q)
 	q->known = NULL;
 	free(q->replay.segments);
 	free(q->replay.marks);
+	map_free(q->replay.voided);
 	memset(&q->replay, 0, sizeof(q->replay));
 }
 
@@ -228,6 +229,17 @@ static int replay_moved(struct queue *q, const struct entry *e)
 	return 0;
 }
 
+static int replay_void(struct queue *q, uint64_t id)
+{
+	if (!q->replay.voided && !(q->replay.voided = map_new(q->settings.seed)))
+		return -ENOMEM;
+	int r = map_put_u64(q->replay.voided, id, q);
+	if (r < 0 && r != -EEXIST)
+		return r;
+	queue_done_add(q, id);
+	return 0;
+}
+
 static void replay_end(struct queue *q)
 {
 	q->replay.whole_epoch = q->replay.epoch;
@@ -278,6 +290,8 @@ int queue_replay_entry(struct queue *q, uint8_t type, struct span payload)
 			ghost_drop(q, m);
 		queue_done_add(q, e.id);
 		return 0;
+	case ENTRY_VOID:
+		return replay_void(q, e.id);
 	case ENTRY_BEGIN:
 		q->next_job = MAX(q->next_job, e.job);
 		q->replay.epoch++;
@@ -355,11 +369,13 @@ static bool is_known_done(const struct queue *q, const struct record_ref *commit
 	return s && commit->offset < s->known_end;
 }
 
+/* A report's COMMIT settles its event. Below the known end of a whole checkpoint it need not: what
+ * it told stands there, and one that was voided is forgotten by then. */
 static void mark_written(struct queue *q, const struct message *m)
 {
 	q->replay.marks = queue_grow(q->replay.marks, &q->replay.cap_marks, q->replay.n_marks + 1,
 		sizeof(*q->replay.marks));
-	q->replay.marks[q->replay.n_marks++] = (struct replay_mark){m->parent, m->event};
+	q->replay.marks[q->replay.n_marks++] = (struct replay_mark){m->id, m->parent, m->event};
 }
 
 /* Compaction left the message in two places; a good one is better than a damaged one. */
@@ -378,7 +394,7 @@ int queue_replay_commit(
 	struct mail *mail;
 
 	assert(!q->started);
-	if (m->parent && m->event)
+	if (m->parent && m->event && !is_known_done(q, commit))
 		mark_written(q, m);
 	queue_done_seen(q, m->id);
 	if (queue_done_has(q, m->id))
@@ -413,7 +429,8 @@ void queue_replay_marks(struct queue *q)
 	for (size_t i = 0; i < q->replay.n_marks; i++) {
 		const struct replay_mark *mark = &q->replay.marks[i];
 		struct mail *m = table_get(&q->mails, mark->message);
-		if (!m || !m->texts)
+		bool voided = q->replay.voided && map_get_u64(q->replay.voided, mark->report);
+		if (!m || !m->texts || voided)
 			continue;
 		event_written(m, mark->event);
 		queue_entry(q, &(struct entry){.type = ENTRY_BOUNCED,

@@ -91,7 +91,7 @@ void queue_report_delay(struct queue *q, struct mail *m)
 void queue_void(struct queue *q, uint64_t id)
 {
 	queue_done_add(q, id);
-	queue_entry(q, &(struct entry){.type = ENTRY_DONE, .id = id});
+	queue_entry(q, &(struct entry){.type = ENTRY_VOID, .id = id});
 	q->want_sync = true;
 }
 

@@ -131,6 +131,8 @@ void desk_report_late(struct desk *d, struct writing *w)
 	if (!d->closing) {
 		if (w->result < 0 && w->draft)
 			queue_void(d->queue, draft_id(w->draft));
+		if (w->result < 0 && w->ref.segment)
+			store_known(d->store, &w->ref);
 		queue_report_written(d->queue, w->message, w->event, w->result);
 		if (w->result == 0) {
 			uint64_t id = draft_id(w->draft);

@@ -54,6 +54,7 @@ static void entry_put__is_read_back(void **state)
 		{.type = ENTRY_BEGIN, .job = 12},
 		{.type = ENTRY_SEGMENT, .sequence = 5, .known_end = 4096},
 		{.type = ENTRY_MOVED, .id = 9, .sequence = 8, .offset = 4096, .length = 77},
+		{.type = ENTRY_VOID, .id = 10},
 		{.type = ENTRY_END},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(entries); i++) {

@@ -220,6 +220,36 @@ static void queue_replay_commit__report_marks_its_event(void **state)
 	fake_done(&f);
 }
 
+/* A report whose sync failed comes back with a power failure: it told nobody, and is not mail. */
+static void queue_void__tells_of_nothing(void **state)
+{
+	(void)state;
+	struct fake f;
+	fake_init(&f);
+	struct commits c = {.n = 0};
+	fake_start(&f, true);
+	COMMIT(&f, &c, "a@x.example");
+	fake_turn(&f, 1);
+	fake_result(&f, OUTCOME_FAILED, false);
+	fake_flow(&f);
+	assert_int_equal(f.n_reports, 1);
+	struct message report = fake_message(&f, 7, "", (const char *const[]){"s@x.example", NULL});
+	report.parent = 1;
+	report.event = f.reports[0].event;
+	report.flags = MESSAGE_REPORT;
+	struct record_ref ref = fake_ref(7);
+	queue_void(f.q, 7);
+	queue_report_written(f.q, 1, report.event, -EIO);
+	fake_flow(&f);
+	assert_int_equal(recover(&f, &c, f.n_ledger), 1);
+	assert_int_equal(queue_replay_commit(f.q, &report, &ref, false), 0);
+	fake_start(&f, false);
+	fake_flow(&f);
+	assert_int_equal(f.n_reports, 1);
+	assert_int_equal(f.reports[0].event, report.event);
+	fake_done(&f);
+}
+
 static void queue_replay_commit__damaged_is_held(void **state)
 {
 	(void)state;
@@ -389,6 +419,7 @@ int main(void)
 		cmocka_unit_test(queue_replay__another_boot_suspects_what_was_due),
 		cmocka_unit_test(queue_job_alive__is_no_suspect),
 		cmocka_unit_test(queue_replay_commit__report_marks_its_event),
+		cmocka_unit_test(queue_void__tells_of_nothing),
 		cmocka_unit_test(queue_replay_commit__damaged_is_held),
 		cmocka_unit_test(queue_start__entries_without_a_commit_are_said),
 		cmocka_unit_test(queue_replay_entry__unreadable),
