@@ -37,6 +37,9 @@
 	X(auth_ok_total, counter, "Logins")                                                        \
 	X(auth_failed_total, counter, "Logins refused")                                            \
 	X(auth_locked_total, counter, "Login attempts of locked-out addresses")                    \
+	X(outbound_tls_total, counter, "TLS handshakes with next hops that succeeded")             \
+	X(outbound_tls_failed_total, counter, "TLS handshakes with next hops that failed")         \
+	X(outbound_policy_refusals_total, counter, "Hosts not used because of a TLS policy")       \
 	X(lookups_total, counter, "Directory questions answered")                                  \
 	X(dns_questions_total, counter, "DNS questions of other processes")                        \
 	X(dns_secure_total, counter, "DNS answers validated by DNSSEC")                            \

@@ -33,17 +33,6 @@ struct goodbye {
 	struct fiber *fiber;
 };
 
-/* What must be equal for a session to serve a job: length-prefixed, so that nothing runs together.
- */
-static void key_of(const struct job *j, struct buf *out)
-{
-	wire_put_u8(out, (uint8_t)j->via);
-	wire_put_u16(out, j->port);
-	wire_put_span(out, j->host);
-	wire_put_span(out, j->path);
-	wire_put_span(out, j->site);
-}
-
 static void remove_idle(struct cache *cache, struct smtp_client *c)
 {
 	list_remove(&c->node);
@@ -115,14 +104,12 @@ void cache_free(struct cache *cache)
 	free(cache);
 }
 
-struct smtp_client *cache_take(struct cache *cache, const struct job *job)
+struct smtp_client *cache_take(struct cache *cache, struct span key)
 {
 	struct smtp_client *found = NULL;
-	struct buf key = BUF_INIT(SIZE_MAX);
-	key_of(job, &key);
 	list_foreach_safe (n, next, &cache->idle) {
 		struct smtp_client *c = CONTAINER_OF(n, struct smtp_client, node);
-		if (key.error || !span_equal(buf_span(&c->key), buf_span(&key)))
+		if (!span_equal(buf_span(&c->key), key))
 			continue;
 		remove_idle(cache, c);
 		if (is_quiet(c)) {
@@ -132,7 +119,6 @@ struct smtp_client *cache_take(struct cache *cache, const struct job *job)
 		note_closed(c, "closed by the peer");
 		smtp_client_free(c);
 	}
-	buf_done(&key);
 	return found;
 }
 
@@ -144,10 +130,8 @@ static size_t idle_of_site(const struct cache *cache, struct span key)
 	return n;
 }
 
-void cache_give(struct cache *cache, const struct job *job, struct smtp_client *c)
+void cache_give(struct cache *cache, struct smtp_client *c)
 {
-	buf_reset(&c->key);
-	key_of(job, &c->key);
 	if (cache->draining || c->key.error || c->transactions >= CACHE_TRANSACTIONS_MAX ||
 		(c->offers.mail_max && c->transactions >= c->offers.mail_max) ||
 		idle_of_site(cache, buf_span(&c->key)) >= CACHE_SITE_MAX ||

@@ -11,10 +11,11 @@
 struct cache;
 MUST_CHECK int cache_new(struct cache **ret_cache);
 void cache_free(struct cache *cache); /* nothing may be quitting; NULL allowed */
-/* A session of that job's next hop that was alive a moment ago, or NULL. */
-struct smtp_client *cache_take(struct cache *cache, const struct job *job);
-/* Takes over a synchronised session: keeps it, or ends it with QUIT. */
-void cache_give(struct cache *cache, const struct job *job, struct smtp_client *c);
+/* A session kept under that key that was alive a moment ago, or NULL. The key says all that must be
+ * equal: host, way, TLS and what proved it. */
+struct smtp_client *cache_take(struct cache *cache, struct span key);
+/* Takes over a synchronised session, whose key is set: keeps it, or ends it with QUIT. */
+void cache_give(struct cache *cache, struct smtp_client *c);
 /* Takes over a session and ends it with QUIT, on a fiber of its own. */
 void cache_quit(struct cache *cache, struct smtp_client *c);
 /* QUIT to all, nothing is kept any more; then done(arg), from the loop, also when there is nothing

@@ -15,8 +15,7 @@
 struct deliverer {
 	struct role_process *process;
 	struct jobs *jobs;
-	struct cache *cache;
-	struct resolve_client *resolver;
+	struct outbound out;
 	bool started;
 	int early_dispatcher; /* a channel that came before the start: no job runs unconfined */
 };
@@ -27,7 +26,8 @@ SUSPENDS static void deliver(void *arg, struct delivery *d)
 	switch (d->job.via) {
 	case JOB_SMTP:
 	case JOB_LMTP:
-		smtp_deliver(d, self->cache, role_config(self->process)->hostname);
+		self->out.config = role_config(self->process);
+		smtp_deliver(d, &self->out);
 		return;
 	case JOB_DISCARD:
 		delivery_set_all(d, delivery_result(d, OUTCOME_DELIVERED, 0, "2.1.5", "discarded"));
@@ -40,6 +40,15 @@ SUSPENDS static void deliver(void *arg, struct delivery *d)
 				    "this process has no right to deliver to mailboxes"));
 }
 
+static void deliverer_free(struct deliverer *self)
+{
+	cache_free(self->out.cache); /* before the TLS that its sessions hang on */
+	tls_client_free(self->out.tls);
+	resolve_client_free(self->out.resolver);
+	ways_free(self->out.ways);
+	free(self);
+}
+
 static void on_sessions_ended(void *arg)
 {
 	struct deliverer *self = arg;
@@ -47,16 +56,14 @@ static void on_sessions_ended(void *arg)
 	role_set_state(process, NULL);
 	fd_close(self->early_dispatcher);
 	jobs_free(self->jobs);
-	cache_free(self->cache);
-	resolve_client_free(self->resolver);
-	free(self);
+	deliverer_free(self);
 	role_finished(process);
 }
 
 static void on_jobs_drained(void *arg)
 {
 	struct deliverer *self = arg;
-	cache_drain(self->cache, on_sessions_ended, self);
+	cache_drain(self->out.cache, on_sessions_ended, self);
 }
 
 static const struct jobs_ops ops = {.deliver = deliver, .drained = on_jobs_drained};
@@ -72,11 +79,10 @@ static struct deliverer *deliverer_of(struct role_process *p)
 		return NULL;
 	self->process = p;
 	self->early_dispatcher = -1;
-	if (cache_new(&self->cache) < 0 || resolve_client_new(&self->resolver) < 0 ||
+	if (cache_new(&self->out.cache) < 0 || tls_client_new(&self->out.tls) < 0 ||
+		resolve_client_new(&self->out.resolver) < 0 || ways_new(&self->out.ways) < 0 ||
 		jobs_new(&ops, self, DELIVERER_JOBS_MAX, &self->jobs) < 0) {
-		cache_free(self->cache);
-		resolve_client_free(self->resolver);
-		free(self);
+		deliverer_free(self);
 		return NULL;
 	}
 	role_set_state(p, self);
@@ -91,6 +97,7 @@ static int deliverer_start(struct role_process *p)
 		return -ENOMEM;
 	}
 	self->started = true;
+	ways_load(self->out.ways, p);
 	if (self->early_dispatcher >= 0)
 		jobs_set_dispatcher(self->jobs, self->early_dispatcher);
 	self->early_dispatcher = -1;
@@ -105,7 +112,7 @@ static void deliverer_peer(struct role_process *p, enum role peer, unsigned inde
 	if (!self) {
 		fd_close(fd);
 	} else if (peer == ROLE_RESOLVER) {
-		int r = resolve_client_attach(self->resolver, fd);
+		int r = resolve_client_attach(self->out.resolver, fd);
 		if (r < 0)
 			log_text(LOG_LEVEL_ERROR, "peer-lost", "resolver: %s", strerror(-r));
 	} else if (self->started) {
@@ -114,6 +121,15 @@ static void deliverer_peer(struct role_process *p, enum role peer, unsigned inde
 		fd_close(self->early_dispatcher);
 		self->early_dispatcher = fd;
 	}
+}
+
+/* Jobs on the way keep the settings that they began with. */
+static void deliverer_reload(struct role_process *p, const struct config *old)
+{
+	struct deliverer *self = role_state(p);
+	(void)old;
+	if (self)
+		ways_load(self->out.ways, p);
 }
 
 static void deliverer_drain(struct role_process *p, uint64_t grace_usec)
@@ -129,6 +145,7 @@ const struct role_ops deliverer_role = {
 	.role = ROLE_DELIVERER,
 	.start = deliverer_start,
 	.peer = deliverer_peer,
+	.reload = deliverer_reload,
 	.drain = deliverer_drain,
 	.offload_threads = 2,
 };

@@ -1,10 +1,20 @@
-/* From a job's next hop to a connected socket. */
+/* From addresses to a connected socket, by happy eyeballs (RFC 8305 5). */
 #pragma once
-#include "ipc/job.h"
 #include "net/address.h"
+#include "fiber/fiber.h"
 
-/* Connects to job's host and port, or to its unix path. Literals and "localhost" (RFC 6761 6.3)
- * need no question to anyone; -EHOSTUNREACH with ret_peer->len 0: a name that only the DNS knows.
- * Else the last address's errno (-ECONNREFUSED, -ETIMEDOUT, ...), -ECANCELED. Each address has
- * job->connect_timeout. ret_peer: the address tried last, also on error. */
-SUSPENDS MUST_CHECK int dial(const struct job *job, int *ret_fd, struct address *ret_peer);
+#define DIAL_ATTEMPT_DELAY (250 * USEC_PER_MSEC) /* RFC 8305 8 */
+#define DIAL_TOGETHER_MAX  12u
+
+struct dial {
+	const struct address *addresses; /* in the order to try; at most DIAL_TOGETHER_MAX */
+	unsigned n;
+	const struct address *from_v4, *from_v6; /* to connect from; NULL: the system chooses */
+	uint64_t timeout_usec;			 /* of each attempt */
+	uint64_t deadline_usec;			 /* of all */
+};
+/* The first that connects; the others are closed. An error is the last attempt's (-ECONNREFUSED,
+ * -ETIMEDOUT, ...), or -ECANCELED. ret_index: which address, also on error. */
+SUSPENDS MUST_CHECK int dial(const struct dial *ask, int *ret_fd, unsigned *ret_index);
+/* Of a unix socket. -ENAMETOOLONG. */
+MUST_CHECK int dial_unix_address(struct span path, struct address *ret_address);

@@ -216,6 +216,9 @@ void envelope_mail(const struct envelope *e, struct buf *out)
 		buf_str(out, " BODY=BINARYMIME");
 	else if (c->eightbitmime && e->body == 1)
 		buf_str(out, " BODY=8BITMIME");
+	/* RFC 8689 4.2.1: the session was only opened where it is kept (smtp_open). */
+	if ((j->flags & MESSAGE_REQUIRETLS) && e->c->requiretls)
+		buf_str(out, " REQUIRETLS");
 	if (e->smtputf8)
 		buf_str(out, " SMTPUTF8");
 	if (e->dsn && j->ret)

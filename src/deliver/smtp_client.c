@@ -9,9 +9,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#include "base/log.h"
-#include "base/stats.h"
-#include "deliver/dial.h"
+#include "deliver/auth.h"
 
 /* RFC 5321 4.5.3.2.5: for each block of data, at least 3 minutes. */
 #define WRITE_TIMEOUT_USEC (180 * USEC_PER_SEC)
@@ -47,13 +45,9 @@ void smtp_client_free(struct smtp_client *c)
 	list_remove(&c->node);
 	stream_free(c->stream);
 	buf_done(&c->remote);
+	buf_done(&c->tls);
 	buf_done(&c->key);
 	free(c);
-}
-
-static void clientp_free(struct smtp_client **c)
-{
-	smtp_client_free(*c);
 }
 
 /* EHLO keywords stand one a line, from the second on (RFC 5321 4.1.1.1). */
@@ -70,6 +64,12 @@ static void learn_keyword(struct smtp_client *c, struct span line)
 		c->pipelining = true;
 	else if (span_equal_nocase(word, SPAN_LIT("8BITMIME")))
 		c->eightbitmime = true;
+	else if (span_equal_nocase(word, SPAN_LIT("STARTTLS")))
+		c->starttls = true;
+	else if (span_equal_nocase(word, SPAN_LIT("REQUIRETLS")))
+		c->requiretls = true;
+	else if (span_equal_nocase(word, SPAN_LIT("AUTH")))
+		c->auth = auth_mechanisms(value);
 	offers_learn(&c->offers, word, value);
 	if (span_equal_nocase(word, SPAN_LIT("SIZE"))) {
 		uint64_t max;
@@ -174,47 +174,32 @@ struct outcome_rcpt smtp_error_result(
 	}
 }
 
-/* ---- opening ---- */
+/* ---- beginning ---- */
 
-static void no_session(struct delivery *d, struct outcome_rcpt result)
+int smtp_client_new(int fd, bool lmtp, struct smtp_client **ret_client)
 {
-	d->outcome.site_down = result.result == OUTCOME_DEFERRED;
-	delivery_set_all(d, result);
-}
-
-static void dial_failed(struct delivery *d, const struct address *peer, int error)
-{
-	const struct job *j = &d->job;
-	if (error == -ECANCELED) {
-		no_session(d, smtp_error_result(d, NULL, error, "connecting"));
-		return;
+	struct smtp_client *c = calloc(1, sizeof(*c));
+	if (!c) {
+		fd_close(fd);
+		return -ENOMEM;
 	}
-	if (error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -ENOBUFS) {
-		/* Our own trouble: not the site's fault. */
-		delivery_set_all(d, delivery_result(d, OUTCOME_DEFERRED, 0, "4.3.2",
-					    "cannot connect: %s", strerrordesc_np(-error)));
-		return;
+	c->remote = BUF_INIT(REMOTE_MAX);
+	c->tls = BUF_INIT(REMOTE_MAX);
+	c->key = BUF_INIT(SIZE_MAX);
+	c->lmtp = lmtp;
+	c->peer.len = sizeof(c->peer.ss);
+	if (getpeername(fd, (struct sockaddr *)&c->peer.ss, &c->peer.len) < 0)
+		c->peer.len = 0;
+	c->local.len = sizeof(c->local.ss);
+	if (getsockname(fd, (struct sockaddr *)&c->local.ss, &c->local.len) < 0)
+		c->local.len = 0;
+	int r = stream_new_known(fd, !address_is_unix(&c->peer), &c->stream);
+	if (r < 0) {
+		smtp_client_free(c);
+		return r;
 	}
-	if (peer->len == 0 && error == -EHOSTUNREACH) {
-		no_session(d, delivery_result(d, OUTCOME_DEFERRED, 0, "4.4.3",
-				      "%.*s is no address, and names need the resolver, which "
-				      "this version does not have: write a literal address",
-				      SPAN_FMT(j->host)));
-		return;
-	}
-	no_session(d, delivery_result(d, OUTCOME_DEFERRED, 0, "4.4.1", "cannot connect to %.*s: %s",
-			      SPAN_FMT(d->outcome.remote), strerrordesc_np(-error)));
-}
-
-/* The address for logs and reports; a unix peer is named by its path. */
-static void remote_begin(const struct job *j, const struct address *peer, struct buf *out)
-{
-	if (j->path.len > 0)
-		buf_printf(out, "unix:%.*s", SPAN_FMT(j->path));
-	else if (peer->len > 0)
-		address_format(peer, out);
-	else
-		buf_put(out, j->host);
+	*ret_client = c;
+	return 0;
 }
 
 static void remote_name(struct smtp_client *c, const struct reply *r)
@@ -224,89 +209,35 @@ static void remote_name(struct smtp_client *c, const struct reply *r)
 		if (name.ptr[i] <= ' ' || name.ptr[i] > '~')
 			name.len = i;
 	}
-	if (name.len == 0 || c->remote.error)
+	if (name.len == 0 || c->remote.error || c->named)
 		return;
+	c->named = true;
 	buf_char(&c->remote, ' ');
 	buf_put(&c->remote, name);
 }
 
-/* EHLO, HELO for those of before RFC 1869 (RFC 5321 3.2, 4.1.4), LHLO (RFC 2033 4.1). */
-SUSPENDS static int say_hello(
-	struct smtp_client *c, const struct job *j, const char *hostname, struct reply *r)
+static void forget_keywords(struct smtp_client *c)
 {
+	c->pipelining = c->size = c->eightbitmime = c->starttls = c->requiretls = false;
+	c->auth = 0;
+	c->size_max = 0;
+	c->offers = (struct offers){0};
+}
+
+/* EHLO, HELO for those of before RFC 1869 (RFC 5321 3.2, 4.1.4), LHLO (RFC 2033 4.1). */
+int smtp_client_hello(struct smtp_client *c, const char *hostname, uint64_t usec, struct reply *r)
+{
+	forget_keywords(c); /* RFC 3207 4.2: what was said before TLS may be a lie */
 	int n = stream_printf(c->stream, "%s %s\r\n", c->lmtp ? "LHLO" : "EHLO", hostname);
 	if (n >= 0)
-		n = read_reply(c, j->command_timeout, r, true);
-	if (n < 0 || c->lmtp || r->code / 100 != 5)
-		return n;
-	c->pipelining = c->size = c->eightbitmime = false;
-	c->offers = (struct offers){0};
-	n = stream_printf(c->stream, "HELO %s\r\n", hostname);
-	return n < 0 ? n : smtp_client_reply(c, j->command_timeout, r);
-}
-
-SUSPENDS static int greet(struct smtp_client *c, struct delivery *d, const char *hostname)
-{
-	const struct job *j = &d->job;
-	const char *stage = "waiting for the greeting";
-	struct reply r;
-	reply_init(&r);
-	int n = smtp_client_reply(c, j->command_timeout, &r);
-	if (n >= 0 && r.code / 100 == 2) {
-		stage = c->lmtp ? "sending LHLO" : "sending EHLO";
-		n = say_hello(c, j, hostname, &r);
+		n = read_reply(c, usec, r, true);
+	if (n >= 0 && !c->lmtp && r->code / 100 == 5) {
+		forget_keywords(c);
+		n = stream_printf(c->stream, "HELO %s\r\n", hostname);
+		if (n >= 0)
+			n = smtp_client_reply(c, usec, r);
 	}
-	if (n < 0) {
-		no_session(d, smtp_error_result(d, c, n, stage));
-	} else if (r.code / 100 != 2) {
-		struct outcome_rcpt o = smtp_result(d, OUTCOME_DEFERRED, &r);
-		if (r.enhanced.class == 0)
-			o.enhanced = SPAN_LIT("4.4.1");
-		no_session(d, o);
-		n = -ECONNREFUSED;
-	} else {
-		remote_name(c, &r);
-	}
-	reply_done(&r);
+	if (n >= 0 && r->code / 100 == 2)
+		remote_name(c, r);
 	return n;
-}
-
-int smtp_client_open(struct delivery *d, const char *hostname, struct smtp_client **ret_client)
-{
-	CLEANUP(clientp_free) struct smtp_client *c = calloc(1, sizeof(*c));
-	struct address peer;
-	int fd;
-	uint64_t begun = loop_now_usec();
-	if (!c)
-		return -ENOMEM; /* every recipient is deferred from the start */
-	c->remote = BUF_INIT(REMOTE_MAX);
-	c->key = BUF_INIT(SIZE_MAX);
-	c->lmtp = d->job.via == JOB_LMTP;
-
-	int r = dial(&d->job, &fd, &peer);
-	remote_begin(&d->job, &peer, &c->remote);
-	d->outcome.remote = arena_span(d->arena, buf_span(&c->remote));
-	if (r < 0) {
-		dial_failed(d, &peer, r);
-		return r;
-	}
-	STATS_ADD(outbound_connections_total, 1);
-	r = stream_new_known(fd, !address_is_unix(&peer), &c->stream);
-	if (r < 0)
-		return r;
-	/* All of greeting and EHLO: a peer that sends a line now and then holds us no longer. */
-	r = smtp_client_watchdog(c, loop_now_usec() + 3 * d->job.command_timeout);
-	if (r >= 0)
-		r = greet(c, d, hostname);
-	if (r < 0)
-		return r;
-	d->outcome.remote = arena_span(d->arena, buf_span(&c->remote));
-	d->outcome.connect_usec = loop_now_usec() - begun;
-	struct log_line *l = log_begin(LOG_LEVEL_DEBUG, "outbound-connected");
-	log_id(l, "id", d->job.message);
-	log_span(l, "remote", d->outcome.remote);
-	log_msec(l, "connect", d->outcome.connect_usec);
-	log_end(l);
-	*ret_client = TAKE(c);
-	return smtp_client_watchdog(*ret_client, USEC_INFINITY);
 }

@@ -13,21 +13,28 @@ struct smtp_client {
 	struct stream *stream;
 	bool lmtp;
 	bool pipelining, size, eightbitmime; /* RFC 2920, 1870, 6152 */
+	bool starttls, requiretls;	     /* RFC 3207, 8689 */
+	uint32_t auth;			     /* CLIENT_AUTH_* that it offers (auth.h) */
 	uint64_t size_max;		     /* 0: the peer names none */
 	struct offers offers;		     /* what else it offers */
 	struct buf remote;		     /* "127.0.0.1:2626 mx.example.org" */
+	struct buf tls;			     /* "TLSv1.3 ... dane"; empty: clear text */
 	struct buf key;			     /* of the cache */
-	unsigned transactions;		     /* begun in this session */
-	bool needs_rset;		     /* the last one was left open at the peer */
+	bool named;			     /* remote has its name */
+	struct address peer, local;
+	unsigned transactions; /* begun in this session */
+	bool needs_rset;       /* the last one was left open at the peer */
 	uint64_t idle_deadline_usec;
 	struct loop_timer watchdog;
 	bool overdue; /* the watchdog has cut the connection */
 };
 
-/* Dials and greets. On failure every recipient of d has its result (and d->outcome.site_down is
- * set where no session could be had) and a negative errno is returned. */
-SUSPENDS MUST_CHECK int smtp_client_open(
-	struct delivery *d, const char *hostname, struct smtp_client **ret_client);
+/* A session over a connected socket, which it takes over also on error; nothing is said yet. */
+MUST_CHECK int smtp_client_new(int fd, bool lmtp, struct smtp_client **ret_client);
+/* EHLO (HELO, LHLO) as hostname; what the peer offers is learned anew. The reply may be a refusal.
+ * Its name joins `remote` where that has none yet. */
+SUSPENDS MUST_CHECK int smtp_client_hello(
+	struct smtp_client *c, const char *hostname, uint64_t usec, struct reply *r);
 /* Closes at once, without QUIT. NULL allowed. */
 void smtp_client_free(struct smtp_client *c);
 /* QUIT, and the reply, within usec; the caller still frees. */

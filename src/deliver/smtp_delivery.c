@@ -1,44 +1,287 @@
-/* Which session a job goes over: a kept one of its site, else a fresh one. A kept session can die
- * between two messages without either side's fault: if it does before the peer has answered
- * anything of this transaction, nothing has happened, and the job goes over a fresh session as if
- * it had never been (once: a fresh one is not stale). */
+/* Which hosts a job tries, and over which session it goes.
+ *
+ * - Hosts in order (hosts.h), of each all addresses (dial.h); the next when there is no session: no
+ *   connection, a 4xx or 5xx greeting, a policy that this host does not meet (RFC 5321 5.1).
+ * - A kept session under the same key is used first. It can die between two messages without either
+ *   side's fault: if it does before the peer has answered anything of this transaction, nothing has
+ *   happened, and a fresh one is opened.
+ * - A failed opportunistic handshake is repeated once in clear text, on a new connection.
+ * - What a host said to the transaction is an answer: no other host is asked, but where the session
+ *   broke before the final dot, or where the reply refuses our address: then the other family's
+ *   addresses and the next hosts may do better (once a job).
+ *
+ * The site is told to be down only when every host failed by lookup, connection or greeting, or
+ * refused our login: a policy's trouble is its domain's, and must not hold up others that share the
+ * hosts. */
 #include "deliver/smtp_delivery.h"
 
 #include "base/log.h"
 #include "base/stats.h"
+#include "deliver/candidate.h"
+#include "deliver/hosts.h"
+#include "deliver/refusal.h"
+#include "deliver/smtp_open.h"
 #include "deliver/transaction.h"
 
-static void finish_session(
-	struct delivery *d, struct cache *cache, struct smtp_client *c, int result)
+struct run {
+	struct delivery *d;
+	const struct outbound *out;
+	struct way way;
+	uint64_t deadline_usec;
+	bool second_chance; /* an address was refused: the other family only */
+	int refused_family;
+	/* What came of the hosts so far. */
+	struct outcome_rcpt failure;
+	bool failed, all_forever, all_down;
+	bool answered; /* a transaction has set the results, and they stand if nothing better comes
+			*/
+};
+enum next { NEXT_DONE, NEXT_HOST };
+
+static void note_failure(struct run *u, struct outcome_rcpt result, bool forever, bool down)
+{
+	/* The first that is worth a retry explains best why we wait. */
+	if (!u->failed || (u->all_forever && !forever))
+		u->failure = result;
+	u->all_forever = (!u->failed || u->all_forever) && forever;
+	u->all_down = (!u->failed || u->all_down) && down;
+	u->failed = true;
+}
+
+/* ---- one session ---- */
+
+static void finish_session(struct run *u, struct smtp_client *c, struct span key, int result)
 {
 	if (result >= 0) {
-		cache_give(cache, &d->job, c);
+		buf_reset(&c->key);
+		buf_put(&c->key, key);
+		cache_give(u->out->cache, c);
 		return;
 	}
 	struct log_line *l = log_begin(LOG_LEVEL_DEBUG, "outbound-broken");
-	log_id(l, "id", d->job.message);
-	log_span(l, "remote", d->outcome.remote);
+	log_id(l, "id", u->d->job.message);
+	log_span(l, "remote", u->d->outcome.remote);
 	log_errno(l, result);
 	log_end(l);
 	smtp_client_free(c);
 }
 
-void smtp_deliver(struct delivery *d, struct cache *cache, const char *hostname)
+static void note_session(struct run *u, const struct smtp_client *c)
 {
-	/* A reload may free the caller's while this fiber waits. */
-	const char *name = arena_str(d->arena, span_str(hostname));
-	if (!name)
-		return;
-	struct smtp_client *c = cache_take(cache, &d->job);
-	if (c) {
-		STATS_ADD(outbound_reused_total, 1);
-		d->outcome.remote = arena_span(d->arena, buf_span(&c->remote));
-		int r = transaction_run(c, d);
-		finish_session(d, cache, c, r);
-		if (r != -ESTALE)
-			return;
+	u->d->outcome.remote = arena_span(u->d->arena, buf_span(&c->remote));
+	u->d->outcome.tls = arena_span(u->d->arena, buf_span(&c->tls));
+}
+
+/* Nobody got it, and the reply is about where we come from. */
+static bool address_was_refused(const struct run *u, const struct address *local)
+{
+	const struct outcome *o = &u->d->outcome;
+	if (u->d->dotted)
+		return false;
+	for (uint32_t i = 0; i < o->n_rcpts; i++) {
+		const struct outcome_rcpt *r = &o->rcpts[i];
+		if (r->result == OUTCOME_DELIVERED || r->result == OUTCOME_NOT_TRIED ||
+			!refusal_is_of_address(r->code, r->enhanced, r->text, local))
+			return false;
 	}
-	if (smtp_client_open(d, name, &c) < 0)
+	return true;
+}
+
+/* Another transaction, with all recipients, would repeat nothing. */
+static bool nothing_settled(const struct delivery *d)
+{
+	for (uint32_t i = 0; i < d->outcome.n_rcpts; i++)
+		if (d->outcome.rcpts[i].result != OUTCOME_DEFERRED)
+			return false;
+	return !d->dotted;
+}
+
+/* NEXT_HOST: this host's other addresses or the next hosts may do better; the results are set. */
+SUSPENDS static enum next transfer(struct run *u, struct smtp_client *c, struct span key, int *ret)
+{
+	struct address local = c->local;
+	note_session(u, c);
+	int r = transaction_run(c, u->d);
+	*ret = r;
+	finish_session(u, c, key, r);
+	if (r == -ESTALE || r == -ECANCELED)
+		return NEXT_DONE;
+	bool refused = !u->second_chance && address_was_refused(u, &local);
+	if (refused) {
+		u->second_chance = true;
+		u->refused_family = local.ss.ss_family;
+	}
+	if (!refused && (r >= 0 || !nothing_settled(u->d)))
+		return NEXT_DONE;
+	u->answered = true;
+	return NEXT_HOST;
+}
+
+/* ---- one host ---- */
+
+static void drop_family(struct addresses *a, int family)
+{
+	for (unsigned i = a->n; i-- > 0;)
+		if (a->list[i].ss.ss_family == family)
+			addresses_remove(a, i);
+}
+
+static void note_open_failure(struct run *u, const struct smtp_failure *f)
+{
+	if (f->stage == OPEN_TLS)
+		STATS_ADD(outbound_policy_refusals_total, 1);
+	bool down = f->stage == OPEN_CONNECT || f->stage == OPEN_GREETING || f->stage == OPEN_AUTH;
+	note_failure(u, f->result, f->result.result == OUTCOME_FAILED, down);
+	if (f->stage != OPEN_GREETING || u->second_chance ||
+		!refusal_is_of_address(
+			f->result.code, f->result.enhanced, f->result.text, &f->local))
 		return;
-	finish_session(d, cache, c, transaction_run(c, d));
+	u->second_chance = true;
+	u->refused_family = f->local.ss.ss_family;
+}
+
+static void log_fallback(const struct run *u, const struct smtp_failure *f)
+{
+	struct log_line *l = log_begin(LOG_LEVEL_INFO, "tls-fallback");
+	log_id(l, "id", u->d->job.message);
+	log_span(l, "remote", u->d->outcome.remote);
+	log_str(l, "failure", tls_failure_name(f->tls));
+	log_span(l, "text", f->result.text);
+	log_end(l);
+}
+
+/* One session over a new connection to any of the host's addresses; those that fail are taken off.
+ * 0 with a client, or an error that is noted. */
+SUSPENDS static int open_host(struct run *u, struct candidate *c, struct smtp_client **ret_client)
+{
+	struct smtp_opening o = {
+		.d = u->d,
+		.out = u->out,
+		.way = &u->way,
+		.host = c->host,
+		.addresses = &c->addresses,
+		.policy = &c->policy,
+		.target = &c->target,
+		.deadline_usec = u->deadline_usec,
+	};
+	struct smtp_failure f;
+	int r = smtp_open(&o, ret_client, &f);
+	if (r < 0 && f.handshake && c->policy.want == TLS_WANT_MAY) {
+		struct addresses same = {.n = 1, .list = {f.peer}};
+		struct smtp_failure again;
+		log_fallback(u, &f);
+		o.addresses = &same;
+		o.clear = true;
+		r = smtp_open(&o, ret_client, &again);
+		again.index = f.index;
+		f = again;
+	}
+	if (r >= 0)
+		return 0;
+	if (f.stage == OPEN_OURS) {
+		delivery_set_all(u->d, f.result.enhanced.len ? f.result : u->failure);
+		return -ECANCELED;
+	}
+	note_open_failure(u, &f);
+	/* All were in the race that nobody won. */
+	if (f.stage == OPEN_CONNECT)
+		c->addresses.n = 0;
+	else
+		addresses_remove(&c->addresses, f.index);
+	return r;
+}
+
+SUSPENDS static enum next use_addresses(struct run *u, struct candidate *c)
+{
+	while (c->addresses.n > 0 && loop_now_usec() < u->deadline_usec) {
+		struct smtp_client *client;
+		if (u->second_chance) {
+			drop_family(&c->addresses, u->refused_family);
+			if (c->addresses.n == 0)
+				break;
+		}
+		int r = open_host(u, c, &client);
+		if (r == -ECANCELED)
+			return NEXT_DONE;
+		if (r < 0)
+			continue;
+		struct address peer = client->peer;
+		if (transfer(u, client, c->key, &r) == NEXT_DONE)
+			return NEXT_DONE;
+		for (unsigned i = c->addresses.n; i-- > 0;)
+			if (address_equal_host(&c->addresses.list[i], &peer))
+				addresses_remove(&c->addresses, i);
+	}
+	return NEXT_HOST;
+}
+
+static void note_unusable(struct run *u, const struct candidate *c)
+{
+	struct delivery *d = u->d;
+	if (c->addresses.n == 0) {
+		const char *status = resolve_status_name(c->addresses.status);
+		bool forever = c->nowhere && d->job.n_hosts > 0;
+		note_failure(u,
+			delivery_result(d, forever ? OUTCOME_FAILED : OUTCOME_DEFERRED, 0,
+				forever ? "5.4.4" : "4.4.3", "the addresses of %.*s: %s%s%.*s",
+				SPAN_FMT(c->host), status, c->addresses.why.len ? ": " : "",
+				SPAN_FMT(span_head(c->addresses.why, RESOLVE_WHY_MAX))),
+			forever, true);
+		return;
+	}
+	STATS_ADD(outbound_policy_refusals_total, 1);
+	note_failure(u,
+		delivery_result(d, c->policy.skip_forever ? OUTCOME_FAILED : OUTCOME_DEFERRED, 0,
+			c->policy.skip_forever ? "5.7.30" : "4.7.5", "%.*s is not used: %s%s%.*s",
+			SPAN_FMT(c->host), c->policy.skip, c->dane.why.len ? ": " : "",
+			SPAN_FMT(span_head(c->dane.why, RESOLVE_WHY_MAX))),
+		c->policy.skip_forever, false);
+}
+
+SUSPENDS static enum next use_host(struct run *u, struct span host)
+{
+	struct candidate_ask ask = {.d = u->d, .out = u->out, .way = &u->way, .host = host};
+	struct candidate *c;
+	int r = candidate_find(&ask, &c);
+	if (r < 0) {
+		delivery_set_all(u->d, smtp_error_result(u->d, NULL, r, "looking up the host"));
+		return NEXT_DONE;
+	}
+	if (c->addresses.n == 0 || c->policy.skip) {
+		note_unusable(u, c);
+		return NEXT_HOST;
+	}
+	struct smtp_client *kept = u->second_chance ? NULL : cache_take(u->out->cache, c->key);
+	if (kept) {
+		STATS_ADD(outbound_reused_total, 1);
+		enum next next = transfer(u, kept, c->key, &r);
+		if (r != -ESTALE && (next == NEXT_DONE || !u->second_chance))
+			return next;
+	}
+	return use_addresses(u, c);
+}
+
+/* ---- the whole ---- */
+
+static void settle(struct run *u)
+{
+	if (!u->failed || u->answered)
+		return; /* what every recipient has from the start, or from a transaction */
+	delivery_set_all(u->d, u->failure);
+	u->d->outcome.site_down = u->all_down && u->failure.result == OUTCOME_DEFERRED;
+}
+
+void smtp_deliver(struct delivery *d, const struct outbound *out)
+{
+	struct run u = {.d = d, .out = out, .deadline_usec = loop_now_usec() + DELIVERY_OPEN_MAX};
+	struct span hosts[HOSTS_MAX];
+	if (way_find(out->ways, out->config, &d->job, hosts_random(NULL), d->arena, &u.way) < 0)
+		return; /* every recipient is deferred from the start */
+	uint32_t n = hosts_order(&d->job, hosts_random, NULL, hosts);
+	enum next next = NEXT_HOST;
+	for (uint32_t i = 0; i < n && next == NEXT_HOST && loop_now_usec() < u.deadline_usec; i++)
+		next = use_host(&u, hosts[i]);
+	if (next == NEXT_HOST)
+		settle(&u);
+	way_done(&u.way);
 }

@@ -1,6 +1,8 @@
 /* A job of SMTP or LMTP from beginning to end. */
 #pragma once
-#include "deliver/cache.h"
+#include "deliver/outbound.h"
 
-/* hostname: for EHLO; copied. */
-SUSPENDS void smtp_deliver(struct delivery *d, struct cache *cache, const char *hostname);
+/* From the first lookup to the last host's session; transfers come on top. */
+#define DELIVERY_OPEN_MAX (10 * 60 * USEC_PER_SEC)
+
+SUSPENDS void smtp_deliver(struct delivery *d, const struct outbound *out);

@@ -62,6 +62,8 @@ static bool is_given(enum role role, const char *name)
 		{"aliases:", ROLE_DIRECTORY},
 		{"senders:", ROLE_DIRECTORY},
 		{"trust_anchor:", ROLE_RESOLVER},
+		{"ca:", ROLE_DELIVERER},
+		{"credentials:", ROLE_DELIVERER},
 		{"control", ROLE_CONTROL},
 	};
 
@@ -87,9 +89,12 @@ static void send_frame(struct child *c, uint16_t type, struct span payload, int 
  * hold it for their whole life. */
 static bool is_renewed(const char *name)
 {
-	return strncmp(name, "listener:", 9) == 0 || strncmp(name, "users:", 6) == 0 ||
-	       strncmp(name, "aliases:", 8) == 0 || strncmp(name, "senders:", 8) == 0 ||
-	       strncmp(name, "maildir:", 8) == 0 || strncmp(name, "trust_anchor:", 13) == 0;
+	static const char *const prefixes[] = {"listener:", "users:", "aliases:", "senders:",
+		"maildir:", "trust_anchor:", "ca:", "credentials:"};
+	for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
+		if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
+			return true;
+	return false;
 }
 
 static void send_fds(struct child *c, bool again)
@@ -442,7 +447,9 @@ void children_new_tables(struct supervisor *s)
 {
 	for (unsigned i = 0; i < s->n_children; i++) {
 		struct child *c = s->children[i];
-		if (!c->pid || (c->role != ROLE_DIRECTORY && c->role != ROLE_RESOLVER))
+		bool reads_tables = c->role == ROLE_DIRECTORY || c->role == ROLE_RESOLVER ||
+				    c->role == ROLE_DELIVERER;
+		if (!c->pid || !reads_tables)
 			continue;
 		send_fds(c, true);
 		send_frame(c, FRAME_START, SPAN_NULL, -1);

@@ -1,5 +1,6 @@
 /* Landlock (Linux 5.13 and later): no file of the system is reachable by name, /proc included, but
- * those below the folders handed down; no TCP bind for anyone, TCP connect for deliverers only, and
+ * those below the folders handed down; no TCP bind for anyone (but
+ * deliverers to a port of the system's choice), TCP connect for deliverers only, and
  * for the resolver to DNS ports; no
  * signals and no abstract sockets outside. Where the kernel knows less, what it knows is used.
  * Opened fds (listeners, segments) are not affected. */
@@ -37,9 +38,9 @@ struct port_attr {
 	uint64_t allowed, port;
 };
 
-static int add_port(int ruleset, uint16_t port)
+static int add_port(int ruleset, uint64_t allowed, uint16_t port)
 {
-	struct port_attr rule = {NET_CONN, port};
+	struct port_attr rule = {allowed, port};
 
 	if (syscall(SYS_landlock_add_rule, ruleset, RULE_NET_PORT, &rule, 0) < 0)
 		return -errno;
@@ -88,7 +89,13 @@ int confine_landlock(const struct confine_options *o)
 			return r;
 	}
 	for (unsigned i = 0; abi >= 4 && i < o->n_ports; i++) {
-		int r = add_port(ruleset, o->ports[i]);
+		int r = add_port(ruleset, NET_CONN, o->ports[i]);
+		if (r < 0)
+			return r;
+	}
+	/* Port 0 is any ephemeral one: to connect from an address of `source`. */
+	if (abi >= 4 && o->role == ROLE_DELIVERER) {
+		int r = add_port(ruleset, NET_BIND, 0);
 		if (r < 0)
 			return r;
 	}

@@ -483,13 +483,9 @@ static void remember(struct resource *item)
 	item->mtime_nsec = (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec;
 }
 
-static int open_table(
-	struct resources *r, const char *kind, size_t index, const char *path, struct buf *errors)
+static int open_file(struct resources *r, const char *name, const char *kind, const char *path,
+	struct buf *errors)
 {
-	char name[64];
-
-	if (!path)
-		return 0;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0) {
 		int e = -errno;
@@ -499,11 +495,57 @@ static int open_table(
 			path, kind, strerror(-e));
 		return e;
 	}
-	(void)snprintf(name, sizeof(name), "%s:%zu", kind, index);
 	int e = add(r, name, fd, path);
 	if (e == 0)
 		remember(&r->items[r->n - 1]);
 	return e;
+}
+
+static int open_table(
+	struct resources *r, const char *kind, size_t index, const char *path, struct buf *errors)
+{
+	char name[64];
+
+	if (!path)
+		return 0;
+	(void)snprintf(name, sizeof(name), "%s:%zu", kind, index);
+	return open_file(r, name, kind, path, errors);
+}
+
+/* "ca:" and "credentials:", with the name of the route behind it; nothing for all of them. */
+static int open_named(struct resources *r, const char *prefix, const char *route, const char *kind,
+	const char *path, struct buf *errors)
+{
+	struct buf name = BUF_INIT(1024);
+
+	if (!path)
+		return 0;
+	buf_printf(&name, "%s%s", prefix, route);
+	buf_char(&name, '\0');
+	int e = name.error ? name.error : open_file(r, name.ptr, kind, path, errors);
+	buf_done(&name);
+	return e;
+}
+
+static int open_outbound(
+	struct resources *r, const struct config_outbound *o, const char *route, struct buf *errors)
+{
+	int e = open_named(r, "ca:", route, "roots", o->tls_ca, errors);
+	int e2 = open_named(r, "credentials:", route, "credentials", o->credentials, errors);
+	return e < 0 ? e : e2;
+}
+
+/* The system's roots may be missing (no ca-certificates): then only what needs them waits. */
+static int open_roots(struct resources *r, const struct config *c, struct buf *errors)
+{
+	static const char *const usual[] = {"/etc/ssl/certs/ca-certificates.crt",
+		"/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"};
+	if (c->tls_ca)
+		return open_file(r, "ca:", "roots", c->tls_ca, errors);
+	for (size_t i = 0; i < ARRAY_LEN(usual); i++)
+		if (access(usual[i], R_OK) == 0)
+			return open_file(r, "ca:", "roots", usual[i], errors);
+	return 0;
 }
 
 int resources_open(struct resources *r, struct resources *old, const struct config *c,
@@ -529,8 +571,14 @@ int resources_open(struct resources *r, struct resources *old, const struct conf
 	}
 	e = open_table(r, "trust_anchor", 0, c->dns.trust_anchor, errors);
 	failed = e < 0 ? e : failed;
+	e = open_roots(r, c, errors);
+	failed = e < 0 ? e : failed;
+	e = open_outbound(r, &c->relay.out, "relay", errors);
+	failed = e < 0 ? e : failed;
 	for (size_t i = 0; i < c->n_routes; i++) {
 		e = open_maildir(r, &c->routes[i].via, "", a, errors);
+		failed = e < 0 ? e : failed;
+		e = open_outbound(r, &c->routes[i].out, c->routes[i].domain, errors);
 		failed = e < 0 ? e : failed;
 	}
 	return failed;

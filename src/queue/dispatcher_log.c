@@ -70,6 +70,7 @@ static void put_stages(struct log_line *l, const struct handed_job *j, const str
 		log_msec(l, "delay", since(j->arrival_wall_usec, loop_wall_usec()));
 		log_msec(l, "queue", since(j->arrival_wall_usec, j->handed_wall_usec));
 	}
+	put(l, "tls", o->tls);
 	log_msec(l, "connect", o->connect_usec);
 	log_msec(l, "transfer", o->transfer_usec);
 }

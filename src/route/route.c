@@ -161,12 +161,6 @@ static int named_hop(const struct target *via, const char *name, const struct pa
 static int block_hop(const struct config_route *block, const struct path *p, const char *domain,
 	struct arena *a, struct hop *ret)
 {
-	if (block->out.tls > TLS_LEVEL_MAY || block->via.kind == TARGET_SMTPS) {
-		*ret = (struct hop){.kind = HOP_TEMPORARY,
-			.enhanced = SPAN_LIT("4.7.5"),
-			.text = SPAN_LIT("this route asks for TLS, which is not there yet")};
-		return 0;
-	}
 	return named_hop(&block->via, block->domain, p, domain, a, ret);
 }
 

@@ -353,7 +353,7 @@ static void check_case(const struct extension_case *c)
 	job.port = hop.port;
 	store_message(&stored, span_str(c->message ? c->message : MESSAGE));
 	make_delivery(&d, &job, &stored);
-	smtp_deliver(&d, cache, "client.example.org");
+	deliver_over(&d, cache);
 	char *got = outcome_text(&d.outcome);
 	struct span got_passed = passed_on(&d.outcome, passed);
 	if (strcmp(got, c->want) != 0)
@@ -408,7 +408,7 @@ static void send_chunks(void *arg)
 	struct wanted_job job = {.from = "s@x.org", .rcpts = ONE, .port = hop.port};
 	store_message(&stored, buf_span(&big));
 	make_delivery(&d, &job, &stored);
-	smtp_deliver(&d, cache, "client.example.org");
+	deliver_over(&d, cache);
 	bool refused = strstr(script, "552") != NULL;
 	if (d.outcome.rcpts[0].result != (refused ? OUTCOME_FAILED : OUTCOME_DELIVERED))
 		print_error("%s\n%.*s\n", script, SPAN_FMT(d.outcome.rcpts[0].text));

@@ -335,7 +335,7 @@ static void check_case(const struct smtp_case *c)
 	store_message(&stored, span_str(c->message ? c->message : MESSAGE));
 	make_delivery(&d, &job, &stored);
 
-	smtp_deliver(&d, cache, "client.example.org");
+	deliver_over(&d, cache);
 	char *got = outcome_text(&d.outcome);
 	if (strcmp(got, c->want) != 0)
 		print_error("%s\n want %s\n  got %s\n  %.*s\n", c->name, c->want, got,
@@ -386,7 +386,7 @@ static char *deliver_once(struct cache *cache, const struct wanted_job *job, str
 	struct delivery d;
 	store_message(&stored, message);
 	make_delivery(&d, job, &stored);
-	smtp_deliver(&d, cache, "client.example.org");
+	deliver_over(&d, cache);
 	char *got = outcome_text(&d.outcome);
 	delivery_done(&d);
 	store_done(&stored);
@@ -555,7 +555,7 @@ static void short_segment(void *arg)
 	store_message(&stored, SPAN_LIT(MESSAGE));
 	stored.ranges[1].length += 1;
 	make_delivery(&d, &job, &stored);
-	smtp_deliver(&d, cache, "client.example.org");
+	deliver_over(&d, cache);
 	char *got = outcome_text(&d.outcome);
 	assert_string_equal(got, "0:deferred:0:4.3.0 ");
 	free(got);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "deliver/jobs.h"
+#include "deliver/smtp_delivery.h"
 #include "fiber/offload.h"
 
 #define PORT_FIRST 12000u
@@ -382,4 +383,16 @@ void fake_hop_close(struct fake_hop *h)
 		unlink(h->unix_path);
 	buf_done(&h->data);
 	buf_done(&h->failure);
+}
+
+void deliver_over(struct delivery *d, struct cache *cache)
+{
+	static char hostname[] = "client.example.org";
+	static const struct config config = {.hostname = hostname};
+	struct outbound out = {.cache = cache, .config = &config};
+	assert_int_equal(ways_new(&out.ways), 0);
+	assert_int_equal(tls_client_new(&out.tls), 0);
+	smtp_deliver(d, &out);
+	ways_free(out.ways);
+	tls_client_free(out.tls);
 }

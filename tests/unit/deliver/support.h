@@ -63,3 +63,7 @@ struct fake_hop {
 void fake_hop_open(struct fake_hop *h, const char *script);
 void fake_hop_open_unix(struct fake_hop *h, const char *script);
 SUSPENDS void fake_hop_close(struct fake_hop *h); /* waits for the sessions; asserts no failure */
+
+struct cache;
+/* smtp_deliver with that cache and a plain configuration: EHLO client.example.org. */
+SUSPENDS void deliver_over(struct delivery *d, struct cache *cache);

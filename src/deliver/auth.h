@@ -1,0 +1,30 @@
+/* AUTH as a client (RFC 4954), for smart hosts. */
+#pragma once
+#include "deliver/smtp_client.h"
+
+/* In the order of preference. */
+#define CLIENT_AUTH_SCRAM_SHA_256_PLUS 1u
+#define CLIENT_AUTH_SCRAM_SHA_256      2u
+#define CLIENT_AUTH_SCRAM_SHA_1_PLUS   4u
+#define CLIENT_AUTH_SCRAM_SHA_1	       8u
+#define CLIENT_AUTH_PLAIN	       16u
+#define CLIENT_AUTH_LOGIN	       32u
+
+/* RFC 5802 5.1 lets the server choose the rounds; a hostile one would choose our CPU's end. */
+#define AUTH_ROUNDS_MAX 1000000u
+#define AUTH_STEPS_MAX	8u
+#define AUTH_LINE_MAX	12288u /* RFC 4954 4.3 */
+
+/* Of an EHLO line's words. */
+uint32_t auth_mechanisms(struct span words);
+/* The one to use: a PLUS form only inside TLS. 0: none. */
+uint32_t auth_choose(uint32_t offered, bool tls);
+const char *auth_mechanism_name(uint32_t mechanism);
+/* The rounds that a SCRAM server-first-message ("r=...,s=...,i=4096") asks for; 0: it is none. */
+uint64_t auth_scram_rounds(struct span message);
+
+/* Logs in. 0; -EACCES: refused, *r has the reply; -EPROTO: the server did what the mechanism does
+ * not allow (a wrong server signature, too many rounds), r is empty; errors of the stream. Must not
+ * be called over clear text but on loopback. */
+SUSPENDS MUST_CHECK int auth_run(struct smtp_client *c, uint32_t mechanism, const char *user,
+	const char *password, uint64_t usec, struct reply *r);

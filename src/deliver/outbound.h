@@ -1,0 +1,15 @@
+/* What the deliveries of one process share. */
+#pragma once
+#include "deliver/cache.h"
+#include "deliver/tls_client.h"
+#include "deliver/way.h"
+
+struct sts;
+struct tlsrpt;
+struct outbound {
+	struct cache *cache;
+	struct tls_client *tls;
+	struct resolve_client *resolver; /* NULL: names cannot be looked up */
+	struct ways *ways;
+	const struct config *config; /* of now: only before the first suspension; NULL in tests */
+};

@@ -1,0 +1,54 @@
+/* TLS towards next hops: one context, sessions kept for resumption, verification by names, roots,
+ * fingerprints or TLSA, and what came of it in words and as RFC 8460 calls it. */
+#pragma once
+#include "deliver/dane.h"
+#include "net/tls.h"
+
+#define TLS_SESSIONS_MAX 2000u
+
+struct tls_client;
+MUST_CHECK int tls_client_new(struct tls_client **ret_client);
+void tls_client_free(struct tls_client *t); /* NULL allowed; no stream of it may live */
+size_t tls_client_sessions(const struct tls_client *t);
+
+/* RFC 8460 4.3; the rest of the list is about policies. */
+enum tls_failure {
+	TLS_OK,
+	TLS_NOT_OFFERED,	/* starttls-not-supported */
+	TLS_NAME_MISMATCH,	/* certificate-host-mismatch */
+	TLS_EXPIRED,		/* certificate-expired */
+	TLS_NOT_TRUSTED,	/* certificate-not-trusted */
+	TLS_OTHER,		/* validation-failure */
+	TLS_TLSA_INVALID,	/* tlsa-invalid */
+	TLS_DNSSEC_INVALID,	/* dnssec-invalid */
+	TLS_DANE_REQUIRED,	/* dane-required */
+	TLS_STS_FETCH_ERROR,	/* sts-policy-fetch-error */
+	TLS_STS_INVALID,	/* sts-policy-invalid */
+	TLS_STS_WEBPKI_INVALID, /* sts-webpki-invalid */
+};
+#define TLS_FAILURES 12u
+const char *tls_failure_name(enum tls_failure f); /* "starttls-not-supported" */
+
+struct tls_target {
+	enum tls_want want;	/* not CLEAR */
+	bool test_names;	/* MAY, but tell whether the names and roots would have verified */
+	bool san_only;		/* RFC 8461 4.2: no common names */
+	struct span host;	/* SNI; empty: none */
+	struct address literal; /* the host is this address: len > 0 */
+	const struct span *names; /* reference identifiers; ".example.org": any below */
+	unsigned n_names;
+	const char *const *fingerprints;
+	size_t n_fingerprints;
+	X509_STORE *roots;
+	const struct dane *dane; /* for DANE */
+	struct span key;	 /* what must be equal for a session to be resumed */
+};
+struct tls_verdict {
+	enum tls_failure failure; /* also where it did not matter (want MAY, test_names) */
+	const char *verified_by;  /* "dane", "pkix", "fingerprint", or NULL */
+	struct buf text;	  /* "TLSv1.3 TLS_AES_256_GCM_SHA384 pkix"; or why it failed */
+};
+/* Shakes hands. A negative errno: the connection is of no use; verdict->failure and text say why.
+ * verdict is initialised by the caller (text with a ceiling). */
+SUSPENDS MUST_CHECK int tls_client_start(struct tls_client *t, struct stream *s,
+	const struct tls_target *target, uint64_t timeout_usec, struct tls_verdict *verdict);

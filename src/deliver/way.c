@@ -1,0 +1,294 @@
+/* The supervisor opens the files with its rights; this process only ever sees their fds. A
+ * password lies in this process's memory and nowhere else: not in the configuration's dump, not in
+ * the log. A reload replaces everything at once, and jobs on the way hold their own copies. */
+#include "deliver/way.h"
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+struct way_files {
+	struct list node;
+	char *name;
+	X509_STORE *roots;
+	char *user, *password;
+	bool has_credentials; /* the file was there */
+};
+struct ways {
+	struct list files;
+};
+
+int ways_new(struct ways **ret_ways)
+{
+	struct ways *w = calloc(1, sizeof(*w));
+	if (!w)
+		return -ENOMEM;
+	list_init(&w->files);
+	*ret_ways = w;
+	return 0;
+}
+
+static void wipe(char *secret)
+{
+	if (secret)
+		OPENSSL_cleanse(secret, strlen(secret));
+	free(secret);
+}
+
+static void ways_clear(struct ways *w)
+{
+	list_foreach_safe (n, next, &w->files) {
+		struct way_files *f = CONTAINER_OF(n, struct way_files, node);
+		list_remove(n);
+		X509_STORE_free(f->roots);
+		wipe(f->user);
+		wipe(f->password);
+		free(f->name);
+		free(f);
+	}
+}
+
+void ways_free(struct ways *w)
+{
+	if (w)
+		ways_clear(w);
+	free(w);
+}
+
+static struct way_files *files_find(const struct ways *w, const char *name)
+{
+	list_foreach (n, &w->files) {
+		struct way_files *f = CONTAINER_OF(n, struct way_files, node);
+		if (strcmp(f->name, name) == 0)
+			return f;
+	}
+	return NULL;
+}
+
+static struct way_files *files_get(struct ways *w, const char *name)
+{
+	struct way_files *f = files_find(w, name);
+	if (f)
+		return f;
+	f = calloc(1, sizeof(*f));
+	if (!f || !(f->name = strdup(name))) {
+		free(f);
+		return NULL;
+	}
+	list_push_back(&w->files, &f->node);
+	return f;
+}
+
+int ways_add_roots(struct ways *w, const char *name, struct span pem)
+{
+	struct way_files *f = files_get(w, name);
+	X509_STORE *store = X509_STORE_new();
+	BIO *bio = BIO_new_mem_buf(pem.ptr, (int)MIN(pem.len, (size_t)WAY_FILE_MAX));
+	unsigned n = 0;
+	if (f && store && bio) {
+		X509 *root;
+		while ((root = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
+			n += X509_STORE_add_cert(store, root) == 1;
+			X509_free(root);
+		}
+	}
+	ERR_clear_error(); /* the end of the file is one */
+	BIO_free(bio);
+	if (!f || n == 0) {
+		X509_STORE_free(store);
+		return f ? -EBADMSG : -ENOMEM;
+	}
+	X509_STORE_free(f->roots);
+	f->roots = store;
+	return 0;
+}
+
+/* The first line that is no comment: USER:PASSWORD. */
+int ways_add_credentials(struct ways *w, const char *name, struct span text)
+{
+	struct way_files *f = files_get(w, name);
+	if (!f)
+		return -ENOMEM;
+	f->has_credentials = true;
+	for (struct span rest = text; rest.len > 0;) {
+		size_t len = span_index(rest, '\n');
+		struct span line = span_head(rest, len);
+		rest = span_from(rest, len + 1);
+		if (line.len > 0 && line.ptr[line.len - 1] == '\r')
+			line.len--;
+		if (line.len == 0 || line.ptr[0] == '#')
+			continue;
+		size_t colon = span_index(line, ':');
+		if (colon == 0 || colon + 1 >= line.len || line.len > WAY_LINE_MAX ||
+			memchr(line.ptr, '\0', line.len))
+			return -EBADMSG;
+		wipe(f->user);
+		wipe(f->password);
+		f->user = strndup(line.ptr, colon);
+		f->password = strndup(line.ptr + colon + 1, line.len - colon - 1);
+		return f->user && f->password ? 0 : -ENOMEM;
+	}
+	return -EBADMSG;
+}
+
+/* The whole file, from its beginning: the fd may have been read before. */
+static int read_fd(int fd, struct buf *out)
+{
+	struct stat st;
+	if (fstat(fd, &st) < 0 || st.st_size < 0 || st.st_size > WAY_FILE_MAX)
+		return -EFBIG;
+	for (;;) {
+		size_t want = 64 * 1024;
+		char *p = buf_reserve(out, want);
+		if (!p)
+			return out->error;
+		ssize_t n = pread(fd, p, want, (off_t)out->len);
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return 0;
+		out->len += (size_t)n;
+	}
+}
+
+static void say_unusable(const char *event, const char *name, int error)
+{
+	struct log_line *l = log_begin(LOG_LEVEL_ERROR, event);
+	log_str(l, "route", *name ? name : "default");
+	log_errno(l, error);
+	log_end(l);
+}
+
+static void load_files(struct ways *w, const struct role_process *p, const char *prefix,
+	int (*add)(struct ways *, const char *, struct span), const char *event)
+{
+	size_t cursor = 0;
+	const char *name;
+	int fd;
+	while ((fd = role_next_fd(p, prefix, &cursor, &name)) >= 0) {
+		struct buf text = BUF_INIT(WAY_FILE_MAX + 128 * 1024);
+		int r = read_fd(fd, &text);
+		if (r >= 0)
+			r = add(w, name + strlen(prefix), buf_span(&text));
+		if (r < 0)
+			say_unusable(event, name + strlen(prefix), r);
+		if (text.ptr)
+			OPENSSL_cleanse(text.ptr, text.len);
+		buf_done(&text);
+	}
+}
+
+void ways_load(struct ways *w, const struct role_process *p)
+{
+	ways_clear(w);
+	load_files(w, p, "ca:", ways_add_roots, "roots-unusable");
+	load_files(w, p, "credentials:", ways_add_credentials, "credentials-unusable");
+}
+
+/* ---- one job's ---- */
+
+static const struct config_outbound *settings_of(const struct config *c, struct span route)
+{
+	static const struct config_outbound none = {0};
+	if (route.len == 0 || !c)
+		return &none;
+	for (size_t i = 0; i < c->n_routes; i++)
+		if (span_equal(route, span_str(c->routes[i].domain)))
+			return &c->routes[i].out;
+	return span_equal(route, SPAN_LIT("relay")) ? &c->relay.out : &none;
+}
+
+static int copy_strings(
+	char *const *from, size_t n, struct arena *a, const char *const **ret, size_t *ret_n)
+{
+	const char **list = arena_alloc(a, (n + 1) * sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		list[i] = arena_str(a, span_str(from[i]));
+		if (!list[i])
+			return -ENOMEM;
+	}
+	*ret = list;
+	*ret_n = n;
+	return 0;
+}
+
+/* One of that family's sources, by weight. */
+static const struct config_source *choose(
+	const struct config_outbound *o, int family, uint64_t random)
+{
+	uint64_t total = 0;
+	for (size_t i = 0; i < o->n_sources; i++)
+		total += o->sources[i].address.ss.ss_family == family ? o->sources[i].weight : 0;
+	uint64_t lot = total ? random % total : 0;
+	for (size_t i = 0; i < o->n_sources; i++) {
+		const struct config_source *s = &o->sources[i];
+		if (s->address.ss.ss_family != family)
+			continue;
+		if (lot < s->weight)
+			return s;
+		lot -= s->weight;
+	}
+	return NULL;
+}
+
+static int set_source(const struct config *c, const struct config_outbound *o, uint64_t random,
+	struct arena *a, struct way *ret)
+{
+	const struct config_source *v4 = choose(o, AF_INET, random);
+	const struct config_source *v6 = choose(o, AF_INET6, random >> 16);
+	const char *name = v6 && v6->name ? v6->name : v4 && v4->name ? v4->name : NULL;
+	if (v4)
+		ret->from_v4 = v4->address;
+	if (v6)
+		ret->from_v6 = v6->address;
+	if (!name)
+		name = c && c->hostname ? c->hostname : "localhost";
+	ret->helo = arena_str(a, span_str(name));
+	return ret->helo ? 0 : -ENOMEM;
+}
+
+int way_find(const struct ways *w, const struct config *c, const struct job *job, uint64_t random,
+	struct arena *a, struct way *ret)
+{
+	const struct config_outbound *o = settings_of(c, job->route);
+	const struct way_files *mine = NULL, *all = files_find(w, "");
+	struct way way = {.tls = o->tls, .name = arena_str(a, job->route)};
+	if (!way.name)
+		return -ENOMEM;
+	if (*way.name)
+		mine = files_find(w, way.name);
+	int r = copy_strings(o->tls_names, o->n_tls_names, a, &way.names, &way.n_names);
+	if (r >= 0)
+		r = copy_strings(o->tls_fingerprints, o->n_tls_fingerprints, a, &way.fingerprints,
+			&way.n_fingerprints);
+	if (r >= 0)
+		r = set_source(c, o, random, a, &way);
+	way.wants_auth = o->credentials || (mine && mine->has_credentials);
+	if (r >= 0 && mine && mine->password) {
+		way.user = arena_str(a, span_str(mine->user));
+		way.password = arena_str(a, span_str(mine->password));
+		r = way.user && way.password ? 0 : -ENOMEM;
+	}
+	if (r < 0)
+		return r;
+	/* A route's own roots that could not be read are not replaced by the system's. */
+	way.own_roots = o->tls_ca || (mine && mine->roots);
+	const struct way_files *roots = way.own_roots ? mine : all;
+	if (roots && roots->roots && X509_STORE_up_ref(roots->roots) == 1)
+		way.roots = roots->roots;
+	*ret = way;
+	return 0;
+}
+
+void way_done(struct way *way)
+{
+	X509_STORE_free(TAKE(way->roots));
+	if (way->password)
+		OPENSSL_cleanse((char *)(uintptr_t)way->password, strlen(way->password));
+}

@@ -1,0 +1,148 @@
+"""A next hop with TLS and AUTH, as good or as bad as a test wants."""
+
+import base64
+import contextlib
+import socket
+import ssl
+import threading
+
+from node import free_port
+
+
+class TlsPeer:
+    """starttls: True, False (not offered), "refuse" (454), "break" (garbage instead of a handshake), "inject" (replies
+    in clear text behind its 220), "drop". leaf: ca.Leaf. users: {name: password} for PLAIN and LOGIN."""
+
+    def __init__(self, leaf=None, starttls=True, implicit=False, users=None, keywords=(), mechanisms="PLAIN LOGIN",
+                 host="127.0.0.1", port=None, rule=None, greeting="220 peer.example ESMTP", tls12=False,
+                 name="peer.example"):
+        self.leaf, self.starttls, self.implicit = leaf, starttls, implicit
+        self.users, self.keywords, self.mechanisms = users, list(keywords), mechanisms
+        self.host, self.rule, self.greeting, self.name = host, rule, greeting, name
+        self.port = port or free_port()
+        self.messages, self.commands, self.connections, self.handshakes, self.resumed = [], [], 0, 0, 0
+        self.sni, self.errors = [], []
+        self.context = None
+        if leaf:
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.context.load_cert_chain(leaf.chain or leaf.cert, leaf.key)
+            self.context.sni_callback = lambda sock, name, context: self.sni.append(name)
+            if tls12:
+                self.context.maximum_version = ssl.TLSVersion.TLSv1_2
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.listener = socket.create_server((host, self.port), family=family, backlog=50)
+        self.thread = threading.Thread(target=self.accept, daemon=True)
+        self.thread.start()
+
+    def accept(self):
+        while True:
+            try:
+                conn, _ = self.listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self.serve, args=(conn,), daemon=True).start()
+
+    def stop(self):
+        self.listener.close()
+
+    def wrap(self, conn):
+        conn = self.context.wrap_socket(conn, server_side=True)
+        self.handshakes += 1
+        self.resumed += conn.session_reused
+        return conn
+
+    def serve(self, conn):
+        conn.settimeout(20)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            stack.callback(lambda: conn.close())
+            try:
+                if self.implicit:
+                    conn = self.wrap(conn)
+                conn = self.talk(conn)
+            except ssl.SSLError as e:
+                self.errors.append(str(e))
+
+    def talk(self, conn):
+        secure = self.implicit
+        f = conn.makefile("rwb")
+
+        def say(text):
+            f.write(text.encode() + b"\r\n")
+            f.flush()
+
+        say(self.greeting)
+        if not self.greeting.startswith("220"):
+            return conn
+        sender, rcpts = "", []
+        while line := f.readline():
+            text = line.decode("latin-1").rstrip("\r\n")
+            verb, _, rest = text.partition(" ")
+            verb = verb.upper()
+            self.commands.append(("tls " if secure else "") + text)
+            answer = self.rule(verb, rest) if self.rule else None
+            if answer:
+                say(answer)
+                if answer.startswith("421"):
+                    return conn
+            elif verb in ("EHLO", "LHLO"):
+                words = ["PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES"]
+                words += ["STARTTLS"] if self.starttls and not secure else []
+                words += [f"AUTH {self.mechanisms}"] if self.users else []
+                words += self.keywords if secure else []
+                for word in [self.name, *words[:-1]]:
+                    f.write(f"250-{word}\r\n".encode())
+                say(f"250 {words[-1]}")
+            elif verb == "STARTTLS":
+                if self.starttls == "refuse":
+                    say("454 4.7.0 TLS not available")
+                    continue
+                if self.starttls == "inject":
+                    f.write(b"220 go\r\n250 injected\r\n")
+                    f.flush()
+                else:
+                    say("220 go")
+                if self.starttls == "break":
+                    conn.sendall(b"this is no TLS at all\r\n" * 10)
+                    return conn
+                if self.starttls == "drop":
+                    return conn
+                conn = self.wrap(conn)
+                secure = True
+                f = conn.makefile("rwb")
+            elif verb == "AUTH":
+                say("235 2.7.0 welcome" if self.login(f, rest, say) else "535 5.7.8 wrong name or password")
+            elif verb == "MAIL":
+                sender, rcpts = rest, []
+                say("250 2.1.0 ok")
+            elif verb == "RCPT":
+                rcpts.append(rest)
+                say("250 2.1.5 ok")
+            elif verb == "DATA":
+                say("354 go")
+                body = b""
+                while (row := f.readline()) not in (b".\r\n", b""):
+                    body += row
+                self.messages.append({"from": sender, "to": rcpts, "body": body, "tls": secure,
+                                      "version": conn.version() if secure else None})
+                say("250 2.0.0 taken")
+            elif verb == "QUIT":
+                say("221 bye")
+                return conn
+            else:
+                say("250 ok")
+        return conn
+
+    def login(self, f, rest, say):
+        mechanism, _, initial = rest.partition(" ")
+        read = lambda: base64.b64decode(f.readline().strip())
+        if mechanism == "PLAIN":
+            if not initial:
+                say("334 ")
+            _, user, password = (base64.b64decode(initial) if initial else read()).split(b"\0")
+        else:
+            say("334 VXNlcm5hbWU6")
+            user = read()
+            say("334 UGFzc3dvcmQ6")
+            password = read()
+        return self.users.get(user.decode()) == password.decode()
