@@ -40,6 +40,8 @@
 	X(outbound_tls_total, counter, "TLS handshakes with next hops that succeeded")             \
 	X(outbound_tls_failed_total, counter, "TLS handshakes with next hops that failed")         \
 	X(outbound_policy_refusals_total, counter, "Hosts not used because of a TLS policy")       \
+	X(outbound_converted_total, counter,                                                       \
+		"Messages converted for next hops of less (8BITMIME)")                             \
 	X(lookups_total, counter, "Directory questions answered")                                  \
 	X(dns_questions_total, counter, "DNS questions of other processes")                        \
 	X(dns_secure_total, counter, "DNS answers validated by DNSSEC")                            \

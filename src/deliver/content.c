@@ -1,4 +1,7 @@
-/* What leaves is lines (RFC 5321 2.3.8): a CR or LF that stands alone becomes CRLF, and an open
+/* A message that the peer cannot take as it is (8-bit without 8BITMIME, binary without BINARYMIME)
+ * is read twice and converted the second time (mail/mime.h).
+ *
+ * What leaves is lines (RFC 5321 2.3.8): a CR or LF that stands alone becomes CRLF, and an open
  * last line is ended. The receivers refuse such messages or have mended them already; what comes by
  * other ways must not leave either, because a bare CR or LF can end the data for one server and not
  * for the next. Only BINARYMIME (RFC 3030 3) goes octet for octet, by BDAT, where nothing but the
@@ -6,9 +9,16 @@
 #include "deliver/content.h"
 #include <stdlib.h>
 
-int content_init(struct content *c, const struct delivery *d, bool raw)
+#include "fiber/fiber.h"
+
+#define YIELD_CHUNKS 8u
+
+int content_init(struct content *c, const struct delivery *d, struct mime *mime, bool raw)
 {
-	*c = (struct content){.raw = raw, .chunk = malloc(BODY_CHUNK)};
+	*c = (struct content){.raw = raw,
+		.mime = mime,
+		.chunk = malloc(BODY_CHUNK),
+		.converted = BUF_INIT(8 * BODY_CHUNK + MIME_FIELD_MAX)};
 	body_init(&c->body, d);
 	return c->chunk ? 0 : -ENOMEM;
 }
@@ -17,6 +27,7 @@ void content_done(struct content *c)
 {
 	free(c->chunk);
 	c->chunk = NULL;
+	buf_done(&c->converted);
 }
 
 /* A CR at the end of a slice waits for the next octet. */
@@ -50,6 +61,28 @@ static void put_end(struct content *c, struct buf *out, bool open)
 		buf_str(out, "\r\n");
 }
 
+static void put(struct content *c, struct span in, struct buf *out)
+{
+	if (c->raw) {
+		buf_put(out, in);
+	} else if (in.len > 0) {
+		put_lines(c, in, out);
+		c->open = in.ptr[in.len - 1] != '\n';
+	}
+}
+
+static void convert(struct content *c, struct span in, struct buf *out)
+{
+	buf_reset(&c->converted);
+	if (in.len > 0)
+		mime_convert(c->mime, in, &c->converted);
+	else
+		mime_convert_end(c->mime, &c->converted);
+	put(c, buf_span(&c->converted), out);
+	if (c->converted.error && !out->error)
+		out->error = c->converted.error;
+}
+
 int content_read(struct content *c, struct buf *out)
 {
 	if (c->ended)
@@ -57,16 +90,48 @@ int content_read(struct content *c, struct buf *out)
 	ssize_t n = body_read_fiber(&c->body, c->chunk, BODY_CHUNK);
 	if (n < 0)
 		return (int)n;
+	struct span in = span_make(c->chunk, (size_t)n);
+	if (c->mime)
+		convert(c, in, out);
+	else
+		put(c, in, out);
 	if (n == 0) {
 		c->ended = true;
 		put_end(c, out, c->open);
-	} else if (c->raw) {
-		buf_append(out, c->chunk, (size_t)n);
-	} else {
-		put_lines(c, span_make(c->chunk, (size_t)n), out);
-		c->open = c->chunk[n - 1] != '\n';
 	}
 	if (out->error)
 		return out->error;
 	return c->ended ? 0 : 1;
+}
+
+int content_scan(
+	const struct delivery *d, enum mime_target target, bool binary, struct mime **ret_mime)
+{
+	struct content c;
+	struct mime *m;
+	unsigned chunks = 0;
+	int r = content_init(&c, d, NULL, true);
+	if (r < 0)
+		return r;
+	r = mime_new(target, binary, &m);
+	if (r < 0) {
+		content_done(&c);
+		return r;
+	}
+	ssize_t n;
+	while (r >= 0 && (n = body_read_fiber(&c.body, c.chunk, BODY_CHUNK)) != 0) {
+		r = n < 0 ? (int)n : 0;
+		if (n > 0)
+			mime_scan(m, span_make(c.chunk, (size_t)n));
+		if (r >= 0 && ++chunks % YIELD_CHUNKS == 0)
+			r = fiber_yield();
+	}
+	content_done(&c);
+	if (r >= 0)
+		r = mime_scan_end(m);
+	if (r == 1)
+		*ret_mime = m;
+	else
+		mime_free(m);
+	return r;
 }

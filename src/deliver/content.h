@@ -1,15 +1,25 @@
 /* A message's octets as they go to the peer. */
 #pragma once
 #include "deliver/body.h"
+#include "mail/mime.h"
 
 struct content {
 	struct body body;
-	char *chunk; /* BODY_CHUNK octets */
-	bool raw;    /* BINARYMIME: every octet as it is */
+	char *chunk;	   /* BODY_CHUNK octets */
+	struct mime *mime; /* converts on the way; or NULL */
+	struct buf converted;
+	bool raw; /* BINARYMIME: every octet as it is */
 	bool after_cr, open, ended;
 };
-MUST_CHECK int content_init(struct content *c, const struct delivery *d, bool raw);
+/* mime: scanned, borrowed, and used up; or NULL. */
+MUST_CHECK int content_init(
+	struct content *c, const struct delivery *d, struct mime *mime, bool raw);
 void content_done(struct content *c);
 /* Appends at least one octet to out, unless it is at its end: about BODY_CHUNK at once. Lines end
  * in CRLF, whatever they were. 1, 0 at the end, errors of body_read_fiber. */
 SUSPENDS MUST_CHECK int content_read(struct content *c, struct buf *out);
+/* Reads the whole message and says what conversion makes of it: 1, ret_mime is ready for
+ * content_init; 0: none is needed; -EILSEQ, -E2BIG: none is possible (mime_scan_end); errors of
+ * body_read_fiber. */
+SUSPENDS MUST_CHECK int content_scan(
+	const struct delivery *d, enum mime_target target, bool binary, struct mime **ret_mime);

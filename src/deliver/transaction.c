@@ -17,8 +17,11 @@
  * the rounds end. X.2.x (mailbox full) is about the mailbox and waits for the schedule. */
 #include "deliver/transaction.h"
 
+#include "base/stats.h"
 #include "deliver/cache.h"
+#include "deliver/content.h"
 #include "deliver/transfer.h"
+#include "mail/facts.h"
 
 #define PIPELINE_MAX 64u /* commands on the way; refilled at half */
 #define FRESH_USEC   USEC_PER_SEC
@@ -196,11 +199,6 @@ SUSPENDS static int send_message(struct transaction *t)
 
 /* ---- the whole ---- */
 
-static bool may_be_binary(const struct smtp_client *c)
-{
-	return c->offers.chunking && c->offers.binarymime;
-}
-
 /* Cases that need no peer. True: all results are set. */
 static bool refuse_early(struct transaction *t)
 {
@@ -216,11 +214,6 @@ static bool refuse_early(struct transaction *t)
 					    "message size %ju exceeds %ju, the limit of %.*s",
 					    (uintmax_t)j->size, (uintmax_t)t->c->size_max,
 					    SPAN_FMT(buf_span(&t->c->remote))));
-		return true;
-	}
-	if (j->body == BODY_BINARYMIME && !may_be_binary(t->c)) { /* RFC 3030 3 */
-		delivery_set_all(d, delivery_result(d, OUTCOME_FAILED, 554, "5.6.3",
-					    "a binary message cannot be sent to this next hop"));
 		return true;
 	}
 	return false;
@@ -275,6 +268,47 @@ static void leave_out(struct transaction *t)
 		t->rcpts[t->envelope.send[i]] = RCPT_OPEN;
 }
 
+/* RFC 6152 3, RFC 3030 3: what the peer cannot take as it is goes converted, or goes back. 0, or an
+ * error of reading; nobody is left open where it goes back. */
+SUSPENDS static int prepare_content(struct transaction *t)
+{
+	const struct smtp_client *c = t->c;
+	const struct job *j = &t->d->job;
+	bool binary = j->body == BODY_BINARYMIME;
+	bool high = j->body == BODY_8BITMIME || (j->flags & MESSAGE_8BIT_BODY) || binary;
+	if ((binary && c->offers.chunking && c->offers.binarymime) || !high ||
+		(c->eightbitmime && !binary))
+		return 0;
+	t->stage = "looking at the message";
+	t->envelope.body = c->eightbitmime ? BODY_8BITMIME : BODY_7BIT;
+	int r = content_scan(t->d, c->eightbitmime ? MIME_TO_8BIT : MIME_TO_7BIT, binary, &t->mime);
+	if (r == -EILSEQ || r == -E2BIG) {
+		transaction_settle(
+			t, delivery_result(t->d, OUTCOME_FAILED, 554, "5.6.3",
+				   "the message is %s, which %.*s does not take, and %s",
+				   binary ? "binary" : "8 bit", SPAN_FMT(buf_span(&c->remote)),
+				   r == -EILSEQ ? "it must not be converted"
+						: "it is too complex to be converted"));
+		return 0;
+	}
+	if (r < 0)
+		return transfer_read_failed(t, r);
+	if (t->mime) {
+		STATS_ADD(outbound_converted_total, 1);
+		uint64_t size = mime_size(t->mime); /* a ceiling: not worth a refusal */
+		t->envelope.size = c->size_max && size > c->size_max ? j->size : size;
+	}
+	return 0;
+}
+
+static bool any_open(const struct transaction *t)
+{
+	for (uint32_t i = 0; i < t->d->job.n_rcpts; i++)
+		if (t->rcpts[i] == RCPT_OPEN)
+			return true;
+	return false;
+}
+
 int transaction_run(struct smtp_client *c, struct delivery *d)
 {
 	struct transaction t = {.d = d, .c = c, .stage = "starting"};
@@ -286,6 +320,11 @@ int transaction_run(struct smtp_client *c, struct delivery *d)
 	if (r < 0 || t.envelope.n_send == 0)
 		return r; /* nothing was said: the session is as it was */
 	leave_out(&t);
+	r = prepare_content(&t);
+	if (r < 0)
+		settle_error(&t, r);
+	if (r < 0 || !any_open(&t))
+		return r == -EIO ? 0 : r;
 	t.bdat = c->offers.chunking;
 	t.ahead = transfer_is_ahead(&t) && (!kept || is_fresh(c));
 	reply_init(&t.reply);
@@ -299,6 +338,7 @@ int transaction_run(struct smtp_client *c, struct delivery *d)
 		r = send_message(&t);
 	d->outcome.transfer_usec = loop_now_usec() - begun;
 
+	mime_free(t.mime);
 	if (r < 0 && kept && !answered && !d->dotted && r != -ECANCELED) {
 		reply_done(&t.reply);
 		return -ESTALE;

@@ -15,6 +15,7 @@ struct transaction {
 	struct delivery *d;
 	struct smtp_client *c;
 	struct envelope envelope;
+	struct mime *mime;  /* the message must be converted; or NULL */
 	struct reply reply; /* the last one read */
 	uint8_t *rcpts;	    /* enum rcpt_state, by position */
 	uint32_t n_accepted, n_later;

@@ -28,8 +28,10 @@
  * for the other (RFC 2920 3.1). */
 #define AHEAD_OCTETS (16u * 1024u)
 
-static int unreadable(struct transaction *t, int error)
+int transfer_read_failed(struct transaction *t, int error)
 {
+	if (error == -ECANCELED || error == -ENOMEM || error == -EMSGSIZE)
+		return error;
 	struct log_line *l = log_begin(LOG_LEVEL_ERROR, "segment-unreadable");
 	log_id(l, "id", t->d->job.message);
 	log_errno(l, error);
@@ -64,11 +66,6 @@ SUSPENDS static int yield_now_and_then(size_t *since, size_t n)
 	return fiber_yield();
 }
 
-static int reading_failed(struct transaction *t, int r)
-{
-	return r == -ECANCELED || r == -ENOMEM || r == -EMSGSIZE ? r : unreadable(t, r);
-}
-
 /* ---- DATA ---- */
 
 SUSPENDS static int write_dotted(
@@ -82,7 +79,7 @@ SUSPENDS static int write_dotted(
 		buf_reset(in);
 		more = content_read(content, in);
 		if (more < 0)
-			return reading_failed(t, more);
+			return transfer_read_failed(t, more);
 		buf_reset(out);
 		dot_encode(&encoder, buf_span(in), out);
 		r = out->error ? out->error : stream_write(t->c->stream, buf_span(out));
@@ -114,7 +111,7 @@ SUSPENDS static int send_data(struct transaction *t)
 	struct buf in = BUF_INIT(4 * BODY_CHUNK), out = BUF_INIT(8 * BODY_CHUNK);
 	int r = begin(t);
 	if (r >= 0)
-		r = content_init(&content, t->d, true); /* the encoder mends lines */
+		r = content_init(&content, t->d, t->mime, true); /* the encoder mends lines */
 	if (r >= 0) {
 		r = write_dotted(t, &content, &in, &out);
 		content_done(&content);
@@ -242,7 +239,7 @@ SUSPENDS static int fill(struct transaction *t, struct chunks *c, size_t octets)
 	buf_reset(&c->buf);
 	while (more > 0 && c->buf.len < octets)
 		more = content_read(&c->content, &c->buf);
-	return more < 0 ? reading_failed(t, more) : more;
+	return more < 0 ? transfer_read_failed(t, more) : more;
 }
 
 SUSPENDS static int write_chunks(struct transaction *t, struct chunks *c)
@@ -279,7 +276,7 @@ int transfer_bdat(struct transaction *t)
 	struct chunks c = {.buf = BUF_INIT(2 * CHUNK_OCTETS)};
 	int r = begin(t);
 	if (r >= 0)
-		r = content_init(&c.content, t->d, t->envelope.body == BODY_BINARYMIME);
+		r = content_init(&c.content, t->d, t->mime, t->envelope.body == BODY_BINARYMIME);
 	if (r >= 0) {
 		r = send_chunks(t, &c);
 		content_done(&c.content);
@@ -299,7 +296,7 @@ bool transfer_is_ahead(const struct transaction *t)
 int transfer_ahead(struct transaction *t)
 {
 	struct chunks c = {.buf = BUF_INIT(2 * CHUNK_OCTETS)};
-	int r = content_init(&c.content, t->d, t->envelope.body == BODY_BINARYMIME);
+	int r = content_init(&c.content, t->d, t->mime, t->envelope.body == BODY_BINARYMIME);
 	if (r < 0)
 		return r;
 	r = fill(t, &c, CHUNK_OCTETS);

@@ -2,6 +2,8 @@
 #pragma once
 #include "deliver/transaction.h"
 
+/* The message could not be read: what becomes of the transaction. */
+MUST_CHECK int transfer_read_failed(struct transaction *t, int error);
 /* After 354: message, final dot, replies; every accepted recipient has its result. Negative: the
  * session is lost; those without a reply have no result yet. */
 SUSPENDS MUST_CHECK int transfer_data(struct transaction *t);

@@ -284,6 +284,38 @@ static const struct extension_case cases[] = {
 		.want = "0:failed:554:5.6.9 ",
 	},
 	{
+		.name = "rfc6152_3__8_bit_to_7_bit",
+		.script = "S: 220 mx\nC: EHLO\nS: 250-mx\nS: 250 PIPELINING\nC: MAIL "
+			  "FROM:<s@x.org>\nC: RCPT\n" PLAIN_DATA,
+		.job = {.from = "s@x.org", .rcpts = ONE, .body = 1},
+		.message = "Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: "
+			   "text/plain\r\n\r\n.caf\351 au lait\r\n",
+		.want = "0:delivered:250:2.0.0 ",
+		.want_data = "Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n"
+			     "Content-Transfer-Encoding: quoted-printable\r\n\r\n=2Ecaf=E9 au "
+			     "lait\r\n.\r\n",
+	},
+	{
+		.name = "rfc6152_3__signed_goes_back",
+		.script = "S: 220 mx\nC: EHLO\nS: 250-mx\nS: 250 PIPELINING\n",
+		.job = {.from = "s@x.org", .rcpts = ONE, .body = 1},
+		.message = "Content-Type: multipart/signed; "
+			   "boundary=a\r\n\r\n--a\r\n\r\ncaf\351\r\n--a--\r\n",
+		.want = "0:failed:554:5.6.3 ",
+	},
+	{
+		.name = "rfc3030_3__binary_to_base64",
+		.script = HELLO("S: 250-CHUNKING\n") "C: MAIL FROM:<s@x.org> BODY=8BITMIME\nC: "
+						     "RCPT\nC: BDAT\nB:\n"
+						     "S: 250 ok\nS: 250 ok\nS: 250 ok\n",
+		.job = {.from = "s@x.org", .rcpts = ONE, .body = 2},
+		.message = "MIME-Version: 1.0\r\nContent-Type: image/x\r\n\r\na\nb\rc\351",
+		.want = "0:delivered:250:2.0.0 ",
+		.want_data =
+			"MIME-Version: 1.0\r\nContent-Type: image/x\r\nContent-Transfer-Encoding: "
+			"base64\r\n\r\nYQpiDWPp\r\n",
+	},
+	{
 		.name = "prdr__each_recipient_is_answered",
 		.script = HELLO(
 			"S: 250-PRDR\n") "C: MAIL FROM:<s@x.org> PRDR\nC: RCPT\nC: RCPT\nC: "
