@@ -84,6 +84,8 @@ static int take(struct listener *l, int fd, struct address *client)
 {
 	struct session_origin origin = {
 		.role = l->role,
+		.tls = l->tls,
+		.tls_client = l->tls_client,
 		.listener = l->name,
 		.local = l->local,
 		.ended = connection_ended,
@@ -156,8 +158,8 @@ static void on_pause_over(struct loop_timer *t)
 	listener_accept(CONTAINER_OF(t, struct listener, pause));
 }
 
-int listener_new(int fd, struct server *server, struct permits *permits, struct span name,
-	enum listener_role role, bool local, struct listener **ret_listener)
+int listener_new(int fd, struct server *server, struct permits *permits,
+	const struct config_listener *c, struct listener **ret_listener)
 {
 	struct listener *l = calloc(1, sizeof(*l));
 
@@ -166,9 +168,11 @@ int listener_new(int fd, struct server *server, struct permits *permits, struct 
 	l->server = server;
 	l->permits = permits;
 	l->settings = settings_ref(server->settings);
-	l->name = name;
-	l->role = role;
-	l->local = local;
+	l->name = c ? span_str(c->name) : SPAN_LIT("submit");
+	l->role = c ? c->role : LISTENER_MX;
+	l->tls = c ? c->tls : TLS_NONE;
+	l->tls_client = c ? c->tls_client : TLS_CLIENT_INHERIT;
+	l->local = !c;
 	l->again.fn = on_again;
 	l->pause.fn = on_pause_over;
 	const int on = 1;

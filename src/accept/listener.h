@@ -16,9 +16,12 @@ struct listener {
 	struct settings *settings; /* that the name belongs to */
 	struct span name;
 	enum listener_role role;
+	enum tls_mode tls;
+	enum tls_wish tls_client;
 	bool local; /* the unix socket for submission */
 };
-/* fd: listening, borrowed until listener_free. name: within settings. */
+/* fd: listening, borrowed until listener_free. c: within the server's settings; NULL: the unix
+ * socket for submission. */
 MUST_CHECK int listener_new(int fd, struct server *server, struct permits *permits,
-	struct span name, enum listener_role role, bool local, struct listener **ret_listener);
+	const struct config_listener *c, struct listener **ret_listener);
 void listener_free(struct listener *l); /* takes nothing more; NULL allowed */

@@ -7,7 +7,9 @@
  * dispatcher has been told everything, or does not answer for a while, the role is finished. */
 #include "accept/receiver.h"
 #include "accept/listener.h"
+#include "accept/tls_load.h"
 #include "base/log.h"
+#include "ipc/sign_client.h"
 #include "spool/seam.h"
 
 #include <stdlib.h>
@@ -22,8 +24,10 @@ struct receiver {
 	struct server server;
 	struct permits *permits;
 	struct list listeners;
-	int dispatcher_fd, directory_fd; /* peers that came before the start, or -1 */
-	bool serving;			 /* server is initialised */
+	struct sign_client *keys;
+	const struct ticket_page *tickets;
+	int dispatcher_fd, directory_fd, keys_fd; /* peers that came before the start, or -1 */
+	bool serving;				  /* server is initialised */
 	bool draining, closed;
 	uint64_t quiet_deadline;
 	struct loop_timer grace, quiet;
@@ -38,12 +42,11 @@ static void listeners_close(struct receiver *r)
 		listener_free(CONTAINER_OF(it, struct listener, node));
 }
 
-static int listener_open(
-	struct receiver *r, int fd, struct span name, enum listener_role role, bool local)
+static int listener_open(struct receiver *r, int fd, const struct config_listener *c)
 {
 	struct listener *l = NULL;
 
-	int result = listener_new(fd, &r->server, r->permits, name, role, local, &l);
+	int result = listener_new(fd, &r->server, r->permits, c, &l);
 	if (result < 0)
 		return result;
 	list_push_back(&r->listeners, &l->node);
@@ -71,13 +74,12 @@ static int listeners_open(struct receiver *r)
 
 	while ((fd = role_next_fd(r->process, "listener:", &cursor, &name)) >= 0) {
 		const struct config_listener *l = listener_of(c, span_str(name));
-		result = listener_open(r, fd, l ? span_str(l->name) : SPAN_LIT("unnamed"),
-			l ? l->role : LISTENER_MX, false);
+		result = l ? listener_open(r, fd, l) : 0;
 		if (result < 0)
 			return result;
 	}
 	fd = role_fd(r->process, "submit");
-	return fd >= 0 ? listener_open(r, fd, SPAN_LIT("submit"), LISTENER_MX, true) : 0;
+	return fd >= 0 ? listener_open(r, fd, NULL) : 0;
 }
 
 /* ---- drain ---- */
@@ -141,12 +143,22 @@ static struct receiver *receiver_get(struct role_process *p)
 	if (!r)
 		return NULL;
 	r->process = p;
-	r->dispatcher_fd = r->directory_fd = -1;
+	r->dispatcher_fd = r->directory_fd = r->keys_fd = -1;
 	list_init(&r->listeners);
 	r->grace.fn = on_grace_over;
 	r->quiet.fn = on_quiet_poll;
 	role_set_state(p, r);
 	return r;
+}
+
+static int load_tls(struct receiver *r)
+{
+	struct tls_server *tls = NULL;
+
+	int result = tls_load(r->process, r->tickets, sign_client_signer(r->keys), &tls);
+	if (result == 0)
+		server_set_tls(&r->server, tls);
+	return result;
 }
 
 static int receiver_serve(struct receiver *r)
@@ -158,10 +170,17 @@ static int receiver_serve(struct receiver *r)
 	if (result == 0)
 		result = permits_new(role_fd(r->process, "permits"), index, &r->permits);
 	if (result == 0)
+		result = sign_client_new(&r->keys);
+	if (result == 0)
+		result = tls_map_tickets(r->process, &r->tickets);
+	if (result == 0)
 		result = server_init(&r->server, r->seam, (uint16_t)(SLOT_OF_FIRST + index), c);
 	if (result < 0)
 		return result;
 	r->server.session_ended = on_session_ended;
+	result = load_tls(r);
+	if (result < 0)
+		return result;
 	r->serving = true;
 	return 0;
 }
@@ -181,6 +200,8 @@ static int receiver_attach(struct receiver *r)
 		result = intake_attach(r->server.intake, take_fd(&r->dispatcher_fd));
 	if (result == 0 && r->directory_fd >= 0)
 		result = lookup_client_attach(r->server.directory, take_fd(&r->directory_fd));
+	if (result == 0 && r->keys_fd >= 0)
+		result = sign_client_attach(r->keys, take_fd(&r->keys_fd));
 	return result;
 }
 
@@ -207,11 +228,15 @@ static void receiver_peer(struct role_process *p, enum role peer, unsigned index
 	struct receiver *r = receiver_get(p);
 	(void)index;
 
-	if (!r || (peer != ROLE_DISPATCHER && peer != ROLE_DIRECTORY)) {
+	int *pending = !r			 ? NULL
+		       : peer == ROLE_DISPATCHER ? &r->dispatcher_fd
+		       : peer == ROLE_DIRECTORY	 ? &r->directory_fd
+		       : peer == ROLE_KEYS	 ? &r->keys_fd
+						 : NULL;
+	if (!pending) {
 		fd_close(fd);
 		return;
 	}
-	int *pending = peer == ROLE_DISPATCHER ? &r->dispatcher_fd : &r->directory_fd;
 	fd_close(*pending);
 	*pending = fd;
 	if (!r->serving)
@@ -231,6 +256,10 @@ static void receiver_reload(struct role_process *p, const struct config *old)
 		return;
 	listeners_close(r);
 	int result = server_reload(&r->server, role_config(p));
+	/* The supervisor has looked at the files: without them nothing was to be offered. */
+	if (result == 0 && load_tls(r) < 0)
+		log_text(LOG_LEVEL_ERROR, "certificate-unusable",
+			"the earlier certificates stay in use");
 	if (result == 0)
 		result = listeners_open(r);
 	/* Without listeners we are of no use: the supervisor starts us again. */

@@ -48,6 +48,10 @@
 	X(dns_failures_total, counter, "DNS questions that ended in SERVFAIL")                     \
 	X(dns_bogus_total, counter, "DNS answers whose signatures do not verify")                  \
 	X(dns_timeouts_total, counter, "DNS questions without an answer in dns.timeout")           \
+	X(tls_handshakes_total, counter, "TLS handshakes completed as server")                     \
+	X(tls_resumed_total, counter, "of these, by a session ticket")                             \
+	X(tls_failed_total, counter, "TLS handshakes that failed as server")                       \
+	X(signatures_total, counter, "Signatures made by the keys process")                        \
 	X(log_dropped_total, counter, "Log lines dropped")                                         \
 	X(restarts_total, counter, "Processes restarted by the supervisor")
 

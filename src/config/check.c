@@ -4,10 +4,12 @@
  * Hence a port in use is a warning only (the live server holds it). */
 #include "config/check.h"
 #include "config/name.h"
+#include "config/tls_files.h"
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* A user or alias file is read up to here to find its postmaster. */
@@ -299,6 +301,31 @@ static void check_limits(struct checking *k)
 			"lower it, or set it to 0");
 }
 
+/* As the supervisor does it before it starts and reloads. */
+static void check_tls(struct checking *k)
+{
+	CLEANUP(tls_files_freep) struct tls_files *f = NULL;
+	bool people = false;
+
+	for (size_t i = 0; i < k->c->n_listeners; i++)
+		people |= k->c->listeners[i].role == LISTENER_SUBMISSION;
+	if (!tls_is_wanted(k->c))
+		return;
+	if (k->c->tls.n_certificates == 0) {
+		if (people && !k->c->evaluation)
+			warn(k, k->c->tls.at,
+				"no certificate is named, so the server makes itself one, which "
+				"people's mail programs refuse: add tls { certificate = "
+				"\"FULLCHAIN.pem\" key = \"FILE.key\" }");
+		return;
+	}
+	int r = tls_files_read(k->c, &f, k->errors);
+	if (r == 0)
+		r = tls_files_judge(f, k->c, (int64_t)time(NULL), k->warnings, k->errors);
+	if (r < 0)
+		k->n_errors++;
+}
+
 int config_check_environment(const struct config *c, struct buf *warnings, struct buf *errors)
 {
 	struct checking k = {.c = c, .warnings = warnings, .errors = errors};
@@ -315,5 +342,6 @@ int config_check_environment(const struct config *c, struct buf *warnings, struc
 	for (size_t i = 0; i < c->n_routes; i++)
 		check_target(&k, c->routes[i].at, &c->routes[i].via);
 	check_target(&k, NULL, &c->relay.via);
+	check_tls(&k);
 	return k.n_errors > 0 ? -EINVAL : 0;
 }

@@ -10,6 +10,12 @@
 
 enum listener_role { LISTENER_MX, LISTENER_SUBMISSION, LISTENER_LMTP };
 enum tls_mode { TLS_STARTTLS, TLS_IMPLICIT, TLS_NONE };
+/* What clients may agree on (docs/tls.md). */
+enum tls_ciphers { TLS_CIPHERS_INTERMEDIATE, TLS_CIPHERS_MODERN, TLS_CIPHERS_OLD };
+/* Whether clients show a certificate; a listener inherits from tls {}. */
+enum tls_wish { TLS_CLIENT_INHERIT, TLS_CLIENT_NONE, TLS_CLIENT_REQUEST, TLS_CLIENT_REQUIRE };
+/* Who holds the private keys. */
+enum tls_keys { TLS_KEYS_PROCESS, TLS_KEYS_RECEIVER };
 
 /* Where mail goes: deliver and via values. */
 enum target_kind {
@@ -40,6 +46,7 @@ struct config_listener {
 	char *at; /* "FILE:LINE" of the block, for errors; NULL in evaluation mode */
 	enum listener_role role;
 	enum tls_mode tls;
+	enum tls_wish tls_client;
 	struct config_address *addresses;
 	size_t n_addresses;
 	/* Who speaks for others: each connection begins with a PROXY header; may say XCLIENT,
@@ -165,6 +172,21 @@ struct config {
 	struct {
 		char *http; /* "127.0.0.1:8025" */
 	} control;
+	struct {
+		char *at; /* "FILE:LINE" of the block; NULL: there is none */
+		/* Files; none: the server makes itself a certificate. */
+		char **certificates;
+		size_t n_certificates;
+		char **keys; /* in any order; none: they stand in the certificates' files */
+		size_t n_keys;
+		char **ocsp; /* responses to staple */
+		size_t n_ocsp;
+		char *client_ca; /* file of roots for clients' certificates, or NULL */
+		enum tls_ciphers ciphers;
+		enum tls_wish client; /* never TLS_CLIENT_INHERIT */
+		enum tls_keys keys_in;
+		uint64_t handshake_timeout; /* 1m */
+	} tls;
 	char *tls_ca; /* tls.ca: roots for what we verify as a client; NULL: the system's */
 	struct {
 		struct config_address *servers; /* ask these instead of recursing */

@@ -150,6 +150,7 @@ static void walk_listener(struct codec *k, struct config_listener *l)
 	walk_string(k, &l->at);
 	WALK_ENUM(k, l->role, LISTENER_LMTP);
 	WALK_ENUM(k, l->tls, TLS_NONE);
+	WALK_ENUM(k, l->tls_client, TLS_CLIENT_REQUIRE);
 	WALK_COUNT(k, l->n_addresses, l->addresses);
 	for (size_t i = 0; i < l->n_addresses && !failed(k); i++) {
 		struct config_address *a = &l->addresses[i];
@@ -227,6 +228,26 @@ static void walk_blocks(struct codec *k, struct config *c)
 	walk_outbound(k, &c->relay.out);
 }
 
+static void walk_texts(struct codec *k, char ***list, size_t *n)
+{
+	WALK_COUNT(k, *n, *list);
+	for (size_t i = 0; i < *n && !failed(k); i++)
+		walk_string(k, &(*list)[i]);
+}
+
+static void walk_tls(struct codec *k, struct config *c)
+{
+	walk_string(k, &c->tls.at);
+	walk_texts(k, &c->tls.certificates, &c->tls.n_certificates);
+	walk_texts(k, &c->tls.keys, &c->tls.n_keys);
+	walk_texts(k, &c->tls.ocsp, &c->tls.n_ocsp);
+	walk_string(k, &c->tls.client_ca);
+	WALK_ENUM(k, c->tls.ciphers, TLS_CIPHERS_OLD);
+	WALK_ENUM(k, c->tls.client, TLS_CLIENT_REQUIRE);
+	WALK_ENUM(k, c->tls.keys_in, TLS_KEYS_RECEIVER);
+	walk_u64(k, &c->tls.handshake_timeout);
+}
+
 static void walk_limits(struct codec *k, struct config *c)
 {
 	uint64_t *numbers[] = {&c->limits.message_size, &c->limits.recipients, &c->limits.errors,
@@ -292,6 +313,7 @@ static void walk_config(struct codec *k, struct config *c)
 	walk_blocks(k, c);
 	walk_limits(k, c);
 	walk_dns(k, c);
+	walk_tls(k, c);
 	WALK_COUNT(k, c->n_unsupported, c->unsupported);
 	for (size_t i = 0; i < c->n_unsupported && !failed(k); i++)
 		walk_string(k, &c->unsupported[i]);

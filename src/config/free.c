@@ -54,6 +54,13 @@ void tree_route_done(struct config_route *r)
 	free(r->at);
 }
 
+static void free_texts(char **list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(list[i]);
+	free(list);
+}
+
 void config_free(struct config *c)
 {
 	if (!c)
@@ -75,6 +82,11 @@ void config_free(struct config *c)
 	outbound_done(&c->relay.out);
 	free(c->tls_ca);
 	free(c->limits.bare_newlines);
+	free(c->tls.at);
+	free_texts(c->tls.certificates, c->tls.n_certificates);
+	free_texts(c->tls.keys, c->tls.n_keys);
+	free_texts(c->tls.ocsp, c->tls.n_ocsp);
+	free(c->tls.client_ca);
 	free(c->queue.retry);
 	free(c->log.format);
 	free(c->log.level);

@@ -32,6 +32,7 @@ static const struct key keys_listener[] = {
 		COUNT(config_listener, n_addresses)},
 	{.name = "role", .read = value_role, IN_LISTENER(role)},
 	{.name = "tls", .read = value_listener_tls, IN_LISTENER(tls)},
+	{.name = "tls_client", .read = value_tls_client, IN_LISTENER(tls_client)},
 	{.name = "proxy",
 		.read = value_networks,
 		IN_LISTENER(proxy),
@@ -147,8 +148,20 @@ static const struct key keys_processes[] = {
 	{.name = "deliverers", .read = value_processes, IN(deliverers), RANGE(0, 256)},
 };
 static const struct key keys_tls[] = {
-	{.name = "certificate", .read = value_accept, .list = true},
-	{.name = "key", .read = value_accept, .list = true},
+	{.name = "certificate",
+		.read = value_paths,
+		IN(tls.certificates),
+		COUNT(config, tls.n_certificates)},
+	{.name = "key", .read = value_paths, IN(tls.keys), COUNT(config, tls.n_keys)},
+	{.name = "ocsp", .read = value_paths, IN(tls.ocsp), COUNT(config, tls.n_ocsp)},
+	{.name = "ciphers", .read = value_tls_ciphers, IN(tls.ciphers)},
+	{.name = "client", .read = value_tls_client, IN(tls.client)},
+	{.name = "client_ca", .read = value_path, IN(tls.client_ca)},
+	{.name = "keys", .read = value_tls_keys, IN(tls.keys_in)},
+	{.name = "handshake_timeout",
+		.read = value_duration,
+		IN(tls.handshake_timeout),
+		SECONDS(1)},
 	{.name = "ca", .read = value_path, IN(tls_ca)},
 };
 static const struct key keys_dns[] = {
@@ -201,10 +214,7 @@ const struct block schema_blocks[] = {
 	{.name = "log", .record = RECORD_CONFIG, KEYS(keys_log)},
 	{.name = "control", .record = RECORD_CONFIG, KEYS(keys_control)},
 	{.name = "processes", .record = RECORD_CONFIG, KEYS(keys_processes)},
-	{.name = "tls",
-		.record = RECORD_CONFIG,
-		KEYS(keys_tls),
-		.inactive = "connections stay in clear text"},
+	{.name = "tls", .record = RECORD_CONFIG, KEYS(keys_tls)},
 	{.name = "dns", .record = RECORD_CONFIG, KEYS(keys_dns)},
 	{.name = "auth", .record = RECORD_CONFIG, KEYS(keys_auth)},
 };

@@ -29,6 +29,8 @@ static void set_limits(struct config *c)
 	c->dns.cache = UINT64_C(32) << 20;
 	c->spool.compact = 60 * USEC_PER_SEC;
 	c->grace = 30 * USEC_PER_SEC;
+	c->tls.client = TLS_CLIENT_NONE;
+	c->tls.handshake_timeout = 60 * USEC_PER_SEC;
 }
 
 static int set_queue(struct config *c)

@@ -223,25 +223,6 @@ int value_role(
 	return 0;
 }
 
-int value_listener_tls(
-	struct reading *r, const struct key *key, const struct value *v, size_t n, void *field)
-{
-	static const char *const words[] = {"starttls", "implicit", "none", NULL};
-	static const enum tls_mode modes[] = {TLS_STARTTLS, TLS_IMPLICIT, TLS_NONE};
-	(void)n;
-
-	int i = choose(r, key, v, words, "unknown mode: write starttls, implicit or none");
-	if (i < 0)
-		return 0;
-	*(enum tls_mode *)field = modes[i];
-	if (modes[i] == TLS_NONE)
-		return 0;
-	return modes[i] == TLS_IMPLICIT
-		       ? value_note_inactive(
-				 r, v->at, "tls = implicit", "the listener's ports stay closed")
-		       : value_note_inactive(r, v->at, "tls = starttls", "STARTTLS is not offered");
-}
-
 int value_log_format(
 	struct reading *r, const struct key *key, const struct value *v, size_t n, void *field)
 {

@@ -3,6 +3,7 @@
 #include "config/verify.h"
 #include "config/value.h"
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -93,6 +94,18 @@ static int verify_relay(struct reading *r, const struct value *title)
 		"nothing is delivered that way");
 }
 
+static int verify_tls(struct reading *r, const struct value *block)
+{
+	struct config *c = r->config;
+
+	if (c->tls.n_certificates == 0 && c->tls.n_keys > 0)
+		SAY_MISSING(r, block->at,
+			"tls has a key and no certificate: add certificate = \"FILE.pem\"");
+	if (!c->tls.at && asprintf(&c->tls.at, "%s:%u", block->at.file, block->at.line) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
 int verify_block(
 	struct reading *r, const struct block *block, const struct value *title, const void *record)
 {
@@ -108,6 +121,8 @@ int verify_block(
 			title->text);
 	else if (strcmp(block->name, "relay") == 0)
 		return verify_relay(r, title);
+	else if (strcmp(block->name, "tls") == 0)
+		return verify_tls(r, title);
 	return 0;
 }
 

@@ -78,6 +78,10 @@ enum frame_type {
 	FRAME_INFLIGHT, /* -> dispatcher: u64 jobs in flight; kept outcomes come as FRAME_OUTCOME
 			   before */
 
+	/* receiver <-> keys (ipc/sign.h) */
+	FRAME_SIGN = 160, /* -> keys */
+	FRAME_SIGN_ANSWER,
+
 	/* cli <-> control <-> dispatcher, supervisor (ipc/admin.h) */
 	FRAME_ADMIN = 128, /* request */
 	FRAME_ADMIN_ROW,   /* one row of an answer */

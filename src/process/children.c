@@ -27,6 +27,7 @@
 static const enum role edges[][2] = {
 	{ROLE_RECEIVER, ROLE_DISPATCHER},
 	{ROLE_RECEIVER, ROLE_DIRECTORY},
+	{ROLE_RECEIVER, ROLE_KEYS},
 	{ROLE_DISPATCHER, ROLE_DIRECTORY},
 	{ROLE_DISPATCHER, ROLE_DELIVERER},
 	{ROLE_DISPATCHER, ROLE_MAILBOX},
@@ -46,7 +47,7 @@ static bool talk(enum role a, enum role b)
 }
 
 /* Which of the supervisor's fds a role is given. Least that its work needs. */
-static bool is_given(enum role role, const char *name)
+static bool is_given(const struct config *config, enum role role, const char *name)
 {
 	static const struct {
 		const char *prefix;
@@ -55,6 +56,11 @@ static bool is_given(enum role role, const char *name)
 		{"listener:", ROLE_RECEIVER},
 		{"submit", ROLE_RECEIVER},
 		{"permits", ROLE_RECEIVER},
+		{"tickets", ROLE_RECEIVER},
+		{"certificate:", ROLE_RECEIVER},
+		{"ocsp:", ROLE_RECEIVER},
+		{"client-ca:", ROLE_RECEIVER},
+		{"key:", ROLE_KEYS},
 		{"spool", ROLE_DISPATCHER},
 		{"maildir:", ROLE_MAILBOX},
 		{"users:", ROLE_DIRECTORY},
@@ -69,6 +75,9 @@ static bool is_given(enum role role, const char *name)
 
 	if (strcmp(name, "empty") == 0)
 		return true;
+	/* Where the operator wants it so (tls { keys = receiver }). */
+	if (role == ROLE_RECEIVER && strncmp(name, "key:", 4) == 0)
+		return config->tls.keys_in == TLS_KEYS_RECEIVER;
 	for (size_t i = 0; i < ARRAY_LEN(rights); i++)
 		if (rights[i].role == role &&
 			strncmp(name, rights[i].prefix, strlen(rights[i].prefix)) == 0)
@@ -89,10 +98,8 @@ static void send_frame(struct child *c, uint16_t type, struct span payload, int 
  * hold it for their whole life. */
 static bool is_renewed(const char *name)
 {
-	static const char *const prefixes[] = {"listener:", "users:", "aliases:", "senders:",
-		"maildir:", "trust_anchor:", "ca:", "credentials:"};
-	for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
-		if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
+	for (size_t i = 0; i < ARRAY_LEN(supervise_renewed); i++)
+		if (strncmp(name, supervise_renewed[i], strlen(supervise_renewed[i])) == 0)
 			return true;
 	return false;
 }
@@ -103,7 +110,7 @@ static void send_fds(struct child *c, bool again)
 	const struct resources *r = &c->s->resources;
 
 	for (size_t i = 0; i < r->n; i++) {
-		if (!is_given(c->role, r->items[i].name) ||
+		if (!is_given(c->s->config, c->role, r->items[i].name) ||
 			(again && !is_renewed(r->items[i].name)))
 			continue;
 		buf_reset(&b);
@@ -343,6 +350,7 @@ int children_start(struct supervisor *s)
 		enum role role;
 		unsigned n;
 	} plan[] = {
+		{ROLE_KEYS, 1}, /* first: it has a new key before receivers ask for it */
 		{ROLE_DIRECTORY, 1},
 		{ROLE_RESOLVER, 1},
 		{ROLE_DISPATCHER, 1},
@@ -443,17 +451,28 @@ void children_renew(struct supervisor *s, enum role role)
 	buf_done(&b);
 }
 
-void children_new_tables(struct supervisor *s)
+static void renew_fds(struct supervisor *s, enum role role)
 {
 	for (unsigned i = 0; i < s->n_children; i++) {
 		struct child *c = s->children[i];
-		bool reads_tables = c->role == ROLE_DIRECTORY || c->role == ROLE_RESOLVER ||
-				    c->role == ROLE_DELIVERER;
-		if (!c->pid || !reads_tables)
+		if (!c->pid || c->role != role)
 			continue;
 		send_fds(c, true);
 		send_frame(c, FRAME_START, SPAN_NULL, -1);
 	}
+}
+
+void children_new_tables(struct supervisor *s)
+{
+	renew_fds(s, ROLE_DIRECTORY);
+	renew_fds(s, ROLE_RESOLVER);
+	renew_fds(s, ROLE_DELIVERER);
+}
+
+void children_new_certificates(struct supervisor *s)
+{
+	renew_fds(s, ROLE_KEYS);
+	renew_fds(s, ROLE_RECEIVER);
 }
 
 void children_kill(struct supervisor *s)

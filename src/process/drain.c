@@ -9,12 +9,20 @@
 #include <signal.h>
 #include <stdlib.h>
 
-static const enum role phases[][3] = {
-	{ROLE_RECEIVER, ROLE_RECEIVER, ROLE_RECEIVER},
-	{ROLE_DISPATCHER, ROLE_DISPATCHER, ROLE_DISPATCHER},
-	{ROLE_DELIVERER, ROLE_MAILBOX, ROLE_MAILBOX},
-	{ROLE_DIRECTORY, ROLE_RESOLVER, ROLE_CONTROL},
+static const unsigned phases[] = {
+	1u << ROLE_RECEIVER,
+	1u << ROLE_DISPATCHER,
+	1u << ROLE_DELIVERER | 1u << ROLE_MAILBOX,
+	1u << ROLE_DIRECTORY | 1u << ROLE_RESOLVER | 1u << ROLE_KEYS | 1u << ROLE_CONTROL,
 };
+
+static bool is_running(const struct supervisor *s, unsigned roles)
+{
+	for (unsigned r = 0; r < ROLE_COUNT; r++)
+		if ((roles & 1u << r) && children_running(s, (enum role)r))
+			return true;
+	return false;
+}
 
 static void tell_phase(struct supervisor *s)
 {
@@ -24,9 +32,7 @@ static void tell_phase(struct supervisor *s)
 	wire_put_u64(&b, s->drain_deadline > now ? s->drain_deadline - now : 0);
 	for (unsigned i = 0; i < s->n_children; i++) {
 		struct child *c = s->children[i];
-		bool of_phase = c->role == phases[s->drain_phase][0] ||
-				c->role == phases[s->drain_phase][1] ||
-				c->role == phases[s->drain_phase][2];
+		bool of_phase = phases[s->drain_phase] & 1u << c->role;
 		if (c->pid && of_phase &&
 			channel_send(c->channel, FRAME_DRAIN, buf_span(&b), NULL, 0) < 0)
 			(void)kill(c->pid, SIGKILL);
@@ -39,9 +45,7 @@ void drain_step(struct supervisor *s)
 	if (s->drain_phase == UINT_MAX)
 		return;
 	while (s->drain_phase < ARRAY_LEN(phases)) {
-		if (children_running(s, phases[s->drain_phase][0]) ||
-			children_running(s, phases[s->drain_phase][1]) ||
-			children_running(s, phases[s->drain_phase][2]))
+		if (is_running(s, phases[s->drain_phase]))
 			return;
 		s->drain_phase++;
 		if (s->drain_phase < ARRAY_LEN(phases))

@@ -7,6 +7,7 @@
  *
  * Unix sockets are bound by short names from inside the data folder: sun_path has 108 octets. */
 #include "process/resources.h"
+#include "process/tls_supply.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -74,6 +75,33 @@ static struct resource *find(struct resources *r, const char *name)
 		if (strcmp(r->items[i].name, name) == 0)
 			return &r->items[i];
 	return NULL;
+}
+
+int resources_set(struct resources *r, const char *name, int fd)
+{
+	struct resource *item = find(r, name);
+
+	if (!item)
+		return add(r, name, fd, NULL);
+	fd_close(item->fd);
+	item->fd = fd;
+	return 0;
+}
+
+void resources_drop(struct resources *r, const char *prefix)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < r->n; i++) {
+		if (strncmp(r->items[i].name, prefix, strlen(prefix)) != 0) {
+			r->items[kept++] = r->items[i];
+			continue;
+		}
+		fd_close(r->items[i].fd);
+		free(r->items[i].name);
+		free(r->items[i].path);
+	}
+	r->n = kept;
 }
 
 /* mkdir -p: parents 0755, the last one `mode`. */
@@ -263,11 +291,6 @@ int resources_add_shared(struct resources *r, const char *name, uint64_t octets)
 	return add(r, name, fd, NULL);
 }
 
-bool resources_listener_is_active(const struct config_listener *l)
-{
-	return l->tls != TLS_IMPLICIT;
-}
-
 /* A socket that lies there and that nobody listens on is what a dead server left. */
 static void remove_dead_socket(const struct config_address *ca)
 {
@@ -351,7 +374,7 @@ static int open_listeners(
 
 	for (size_t i = 0; i < c->n_listeners; i++) {
 		const struct config_listener *l = &c->listeners[i];
-		for (size_t j = 0; resources_listener_is_active(l) && j < l->n_addresses; j++) {
+		for (size_t j = 0; j < l->n_addresses; j++) {
 			const struct config_address *ca = &l->addresses[j];
 			char name[64];
 			int fd = take_over(old, ca);
@@ -581,7 +604,8 @@ int resources_open(struct resources *r, struct resources *old, const struct conf
 		e = open_outbound(r, &c->routes[i].out, c->routes[i].domain, errors);
 		failed = e < 0 ? e : failed;
 	}
-	return failed;
+	e = tls_supply_open(r, c, data_fd, errors);
+	return e < 0 ? e : failed;
 }
 
 bool resources_have_new_folder(const struct resources *next, const struct resources *old)
@@ -606,7 +630,7 @@ void resources_stop_listening(const struct resources *r)
 
 void resources_adopt(struct resources *next, struct resources *old)
 {
-	static const char *const kept[] = {"spool", "empty", "auth", "permits"};
+	static const char *const kept[] = {"spool", "empty", "auth", "permits", "tickets"};
 
 	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
 		struct resource *item = find(old, kept[i]);

@@ -13,9 +13,16 @@ struct resource {
 	uint64_t mtime_nsec, size;
 	char *path;
 };
+/* What is known of the files of tls {} (tls_supply.c): which state of them is in use, which was
+ * seen last, which was refused. */
+struct resources_tls {
+	uint64_t taken, pending, refused; /* 0: none */
+	int64_t judged_sec;
+};
 struct resources {
 	struct resource *items;
 	size_t n;
+	struct resources_tls tls;
 	int data_fd;
 	int server_lock; /* held by the supervisor only: another server says so and ends */
 	int lock; /* inherited by all: a new server waits until the last old process is gone */
@@ -28,8 +35,13 @@ MUST_CHECK int resources_open_data(
 	struct resources *r, const struct config *c, const struct accounts *a, struct buf *errors);
 /* A zeroed table that processes of one role share (limits of connections): hints only. */
 MUST_CHECK int resources_add_shared(struct resources *r, const char *name, uint64_t octets);
-/* Listening sockets, the unix sockets, maildir prefixes, users and aliases files: what the
- * configuration names. `old` (NULL at start): sockets with the same address are taken over. */
+/* Adds or replaces; takes over fd, also on error. */
+MUST_CHECK int resources_set(struct resources *r, const char *name, int fd);
+/* Closes all whose names begin so. */
+void resources_drop(struct resources *r, const char *prefix);
+/* Listening sockets, the unix sockets, maildir prefixes, users and aliases files, the files of tls
+ * {}: what the configuration names. `old` (NULL at start): sockets with the same address are taken
+ * over. */
 MUST_CHECK int resources_open(struct resources *r, struct resources *old, const struct config *c,
 	const struct accounts *a, struct buf *errors);
 /* Does next have a mail folder that old has not? */
@@ -41,5 +53,3 @@ void resources_stop_listening(const struct resources *r);
 void resources_adopt(struct resources *next, struct resources *old);
 /* Reopens tables that were replaced or changed; true when any was. */
 bool resources_refresh_tables(struct resources *r);
-/* Is this listener's work there (role mx without implicit TLS)? */
-bool resources_listener_is_active(const struct config_listener *l);

@@ -192,10 +192,8 @@ static int on_config(struct role_process *p, struct frame *f)
 		return r;
 	config_free(p->next_config);
 	p->next_config = c;
-	static const char *const replaced[] = {"listener:", "users:", "aliases:", "senders:",
-		"maildir:", "trust_anchor:", "ca:", "credentials:"};
-	for (size_t i = 0; r == 0 && i < ARRAY_LEN(replaced); i++)
-		r = drop_fds(p, replaced[i]);
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(supervise_renewed); i++)
+		r = drop_fds(p, supervise_renewed[i]);
 	return r;
 }
 

@@ -2,6 +2,7 @@
  * here, so this process reads nothing that strangers can write but the frames of its children,
  * and of those only READY, FAILED and two requests of control's. */
 #include "process/supervisor.h"
+#include "process/tls_supply.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -87,15 +88,8 @@ static int notify_open(void)
 	return fd;
 }
 
-static void say_closed(const struct config *c)
+static void say_inactive(const struct config *c)
 {
-	for (size_t i = 0; i < c->n_listeners; i++) {
-		const struct config_listener *l = &c->listeners[i];
-		if (!resources_listener_is_active(l))
-			log_text(LOG_LEVEL_WARN, "listener-closed",
-				"listener %s stays closed: submission and TLS are not there yet",
-				l->name);
-	}
 	for (size_t i = 0; i < c->n_unsupported; i++)
 		log_text(LOG_LEVEL_WARN, "config-not-active", "%s", c->unsupported[i]);
 }
@@ -182,7 +176,7 @@ static void reload(struct supervisor *s)
 			resources_done(&next);
 		}
 		supervise_log_init(s->config, ROLE_SUPERVISOR, -1);
-		say_closed(s->config);
+		say_inactive(s->config);
 		children_reload(s);
 		if (new_folder)
 			children_renew(s, ROLE_MAILBOX);
@@ -274,12 +268,39 @@ static int watch_signals(struct supervisor *s)
 	return fd < 0 ? -errno : watch_init(&s->signals, fd, on_signal);
 }
 
+static void watch_certificates(struct supervisor *s)
+{
+	struct buf errors = BUF_INIT(1 << 16);
+
+	if (tls_supply_refresh(&s->resources, s->config, &errors)) {
+		children_new_certificates(s);
+		log_text(LOG_LEVEL_INFO, "certificates-loaded", "new files are in use");
+	} else if (errors.len > 0) {
+		log_errors("certificates-refused", &errors);
+		log_text(LOG_LEVEL_ERROR, "certificates-refused",
+			"the earlier certificates stay in use");
+	}
+	buf_done(&errors);
+}
+
+static void rotate_tickets(struct supervisor *s)
+{
+	uint64_t now = loop_now_usec();
+
+	if (now < s->tickets_usec)
+		return;
+	tickets_rotate(s->tickets);
+	s->tickets_usec = now + TICKET_PERIOD_SEC * USEC_PER_SEC;
+}
+
 static void on_tables(struct loop_timer *t)
 {
 	struct supervisor *s = CONTAINER_OF(t, struct supervisor, tables);
 
 	if (resources_refresh_tables(&s->resources))
 		children_new_tables(s);
+	watch_certificates(s);
+	rotate_tickets(s);
 	if (loop_timer_set(t, loop_now_usec() + TABLES_PERIOD) < 0)
 		log_text(LOG_LEVEL_ERROR, "no-memory", "tables are no longer watched");
 }
@@ -335,6 +356,8 @@ static int prepare(struct supervisor *s, struct buf *errors)
 	if (r == 0)
 		r = resources_add_shared(&s->resources, "permits", PERMITS_OCTETS);
 	if (r == 0)
+		r = tls_supply_tickets(&s->resources, &s->tickets);
+	if (r == 0)
 		r = resources_open(&s->resources, NULL, s->config, &s->accounts, errors);
 	return r;
 }
@@ -381,7 +404,7 @@ int supervise(const char *path)
 		print_errors(&errors);
 		s.status = r == -EBUSY || r == -EADDRINUSE ? 75 : EXIT_CONFIG;
 	} else {
-		say_closed(s.config);
+		say_inactive(s.config);
 		r = run(&s);
 		if (r < 0)
 			log_text(LOG_LEVEL_ERROR, "server-failed", "%s", strerror(-r));

@@ -32,6 +32,8 @@ struct supervisor {
 	unsigned n_children;
 	struct watch signals;
 	struct loop_timer tables;
+	struct ticket_page *tickets;
+	uint64_t tickets_usec; /* when their keys change */
 	bool ready_said, draining;
 	unsigned drain_phase;
 	uint64_t drain_deadline;
@@ -46,7 +48,8 @@ void children_reload(struct supervisor *s); /* new configuration and resources t
 void children_renew(struct supervisor *s, enum role role); /* an orderly end, then a new start */
 /* A process of that role apart from the others, for jobs that may kill it. */
 void children_spare(struct supervisor *s, enum role role);
-void children_new_tables(struct supervisor *s); /* to the directory only */
+void children_new_tables(struct supervisor *s);	      /* to the directory only */
+void children_new_certificates(struct supervisor *s); /* to keys and receivers */
 void children_kill(struct supervisor *s);
 bool children_all_ready(const struct supervisor *s);
 bool children_running(const struct supervisor *s, enum role role);

@@ -3,6 +3,7 @@
 #include "session/events.h"
 #include "base/log.h"
 #include "fiber/fiber.h"
+#include "net/tls.h"
 #include "session/limits.h"
 
 static struct log_line *begin(enum log_level level, const char *event, const struct session *s)
@@ -43,12 +44,58 @@ void event_connect(const struct session *s)
 	log_end(l);
 }
 
+void event_tls(const struct session *s, uint64_t usec)
+{
+	struct log_line *l = begin(LOG_LEVEL_INFO, "tls", s);
+	struct tls_facts f;
+
+	if (!l)
+		return;
+	tls_facts(stream_tls(s->io), &f);
+	log_str(l, "version", f.version);
+	log_str(l, "cipher", f.cipher);
+	if (f.sni)
+		peer(l, "sni", span_str(f.sni));
+	if (f.peer_certificate) {
+		struct buf hex = BUF_INIT(128);
+		for (size_t i = 0; i < s->fingerprint.len; i++)
+			buf_printf(&hex, "%02x", (unsigned)(uint8_t)s->fingerprint.ptr[i]);
+		log_span(l, "fingerprint", buf_span(&hex));
+		log_str(l, "verified", f.verified ? "yes" : "no");
+		peer(l, "subject", buf_span(&s->subject));
+		buf_done(&hex);
+	}
+	log_str(l, "resumed", f.resumed ? "yes" : "no");
+	log_msec(l, "time", usec);
+	log_end(l);
+}
+
+void event_tls_failed(const struct session *s, int error)
+{
+	struct log_line *l = begin(LOG_LEVEL_INFO, "tls-failed", s);
+
+	log_span(l, "listener", s->origin.listener);
+	log_errno(l, error);
+	log_str(l, "reason", stream_tls_error(s->io));
+	log_end(l);
+}
+
+/* The words of a session's TLS, for other events. */
+static void encryption(struct log_line *l, const struct session *s)
+{
+	const SSL *ssl = stream_tls(s->io);
+
+	if (ssl)
+		log_str(l, "tls", SSL_get_version(ssl));
+}
+
 void event_end(const struct session *s)
 {
 	struct log_line *l = begin(LOG_LEVEL_INFO, "session-end", s);
 
 	log_str(l, "reason", s->end ? s->end : "closed");
 	peer(l, "helo", buf_span(&s->helo));
+	encryption(l, s);
 	log_u64(l, "accepted", s->accepted);
 	log_u64(l, "commands", s->commands);
 	log_u64(l, "bad", s->bad);
@@ -104,6 +151,7 @@ void event_message_accepted(
 	log_u64(l, "size", m->size);
 	peer(l, "helo", m->helo);
 	log_span(l, "protocol", m->protocol);
+	encryption(l, s);
 	log_span(l, "listener", m->listener);
 	log_msec(l, "data", data_usec);
 	log_msec(l, "commit", commit_usec);

@@ -23,6 +23,7 @@
  * Parameters belong to EHLO (RFC 5321 4.1.1.11); but clients that said HELO and send SIZE= or BODY=
  * exist and mean it, so of these two only the meaning counts, not the greeting. */
 #include "session/extension.h"
+#include "session/encryption.h"
 #include "mail/date.h"
 #include "net/tls.h"
 #include "session/login.h"
@@ -103,6 +104,12 @@ static void value_future(const struct session *s, struct buf *out)
 	buf_done(&date);
 }
 
+/* RFC 3207 4.2: not once TLS is active. */
+static bool to_plain(const struct session *s)
+{
+	return s->origin.tls == TLS_STARTTLS && encryption_is_possible(s);
+}
+
 /* ---- the tables ---- */
 
 enum extension_name {
@@ -118,6 +125,7 @@ enum extension_name {
 	EXT_DELIVERBY,
 	EXT_PRIORITY,
 	EXT_FUTURE,
+	EXT_STARTTLS,
 	EXT_AUTH,
 	EXT_REQUIRETLS,
 	EXT_PRDR,
@@ -144,6 +152,7 @@ static const struct extension extensions[] = {
 	[EXT_DELIVERBY] = {"DELIVERBY", NULL, NULL},
 	[EXT_PRIORITY] = {"MT-PRIORITY", NULL, NULL},
 	[EXT_FUTURE] = {"FUTURERELEASE", value_future, to_submitters},
+	[EXT_STARTTLS] = {"STARTTLS", NULL, to_plain},
 	[EXT_AUTH] = {"AUTH", login_line, login_is_offered},
 	[EXT_REQUIRETLS] = {"REQUIRETLS", NULL, over_tls},
 	[EXT_PRDR] = {"PRDR", NULL, to_smtp},

@@ -7,6 +7,7 @@
 #include "session/promise.h"
 #include "base/ident.h"
 #include "base/stats.h"
+#include "net/tls.h"
 #include "session/events.h"
 #include "session/limits.h"
 #include "session/login.h"
@@ -32,6 +33,12 @@ static int prepend_received(struct session *s, struct incoming *in, struct span 
 		.wall_usec = loop_wall_usec(),
 	};
 
+	struct tls_facts tls;
+	if (stream_tls(s->io)) {
+		tls_facts(stream_tls(s->io), &tls);
+		r.tls_version = tls.version;
+		r.tls_cipher = tls.cipher;
+	}
 	buf_reset(&s->text);
 	received_format(&r, &s->text);
 	return s->text.error < 0 ? s->text.error : incoming_prepend(in, buf_span(&s->text));

@@ -47,7 +47,12 @@ void received_format(const struct received *r, struct buf *out)
 		buf_printf(out, " (Postrider, from uid %" PRIu64 ")", r->uid);
 	buf_str(out, " with ");
 	buf_put(out, r->protocol);
-	buf_str(out, " id ");
+	if (r->tls_version)
+		buf_printf(
+			out, "\r\n\t(version=%s cipher=%s)\r\n\t", r->tls_version, r->tls_cipher);
+	else
+		buf_char(out, ' ');
+	buf_str(out, "id ");
 	buf_str(out, id.s);
 	if (r->only_recipient.ptr) {
 		buf_str(out, "\r\n\tfor <");

@@ -10,6 +10,7 @@ struct received {
 	bool hidden;	      /* the client's name and address stay out */
 	struct span hostname; /* ours */
 	struct span protocol; /* RFC 3848 */
+	const char *tls_version, *tls_cipher; /* NULL: in clear text */
 	uint64_t id;
 	struct span only_recipient; /* ptr NULL: not exactly one */
 	uint64_t wall_usec;

@@ -27,6 +27,7 @@ void server_done(struct server *srv)
 	lookup_client_free(TAKE(srv->directory));
 	intake_free(TAKE(srv->intake));
 	settings_unref(TAKE(srv->settings));
+	tls_server_unref(TAKE(srv->tls));
 }
 
 int server_reload(struct server *srv, const struct config *config)
@@ -39,6 +40,12 @@ int server_reload(struct server *srv, const struct config *config)
 	settings_unref(srv->settings);
 	srv->settings = fresh;
 	return 0;
+}
+
+void server_set_tls(struct server *srv, struct tls_server *tls)
+{
+	tls_server_unref(srv->tls);
+	srv->tls = tls;
 }
 
 void server_drain(struct server *srv)

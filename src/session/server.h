@@ -4,9 +4,11 @@
 #include "session/intake.h"
 #include "session/lookup_client.h"
 #include "session/settings.h"
+#include "session/tls_server.h"
 
 struct server {
 	struct settings *settings; /* of new sessions */
+	struct tls_server *tls;	   /* of new handshakes; NULL: no certificates */
 	struct intake *intake;
 	struct lookup_client *directory;
 	struct list sessions; /* struct session */
@@ -22,6 +24,8 @@ MUST_CHECK int server_init(
 void server_done(struct server *srv); /* no session may be left */
 /* For new sessions; a session under way keeps its own. */
 MUST_CHECK int server_reload(struct server *srv, const struct config *config);
+/* For new handshakes; takes over the reference. tls NULL: none. */
+void server_set_tls(struct server *srv, struct tls_server *tls);
 /* Sessions outside a transaction end now with 421, the others after theirs. */
 void server_drain(struct server *srv);
 /* Ends what is left (the grace is over). */

@@ -10,11 +10,13 @@
 #include "checks/relay.h"
 #include "net/tls.h"
 #include "session/arrival.h"
+#include "session/encryption.h"
 #include "session/events.h"
 #include "session/limits.h"
 #include "session/login.h"
 #include "session/refusal.h"
 #include "session/reply.h"
+#include "session/tls_server.h"
 #include "session/verb.h"
 
 #include <stdlib.h>
@@ -26,6 +28,7 @@ static struct verdict (*const verbs[VERB_COUNT])(struct session *, const struct 
 	[VERB_HELO] = verb_helo,
 	[VERB_LHLO] = verb_lhlo,
 	[VERB_AUTH] = verb_auth,
+	[VERB_STARTTLS] = verb_starttls,
 	[VERB_MAIL] = verb_mail,
 	[VERB_RCPT] = verb_rcpt,
 	[VERB_DATA] = verb_data,
@@ -75,6 +78,7 @@ struct span session_protocol(const struct session *s)
 			{"UTF8LMTP", "UTF8LMTPS", "UTF8LMTPA", "UTF8LMTPSA"}}};
 	unsigned secured = (stream_tls(s->io) ? 1u : 0u) | (session_is_logged_in(s) ? 2u : 0u);
 
+	/* HELO has no word for more. */
 	if (!s->extended)
 		return SPAN_LIT("SMTP");
 	return span_str(words[s->origin.role == LISTENER_LMTP]
@@ -166,11 +170,23 @@ static SUSPENDS struct verdict next(struct session *s)
 		s, r == -EMSGSIZE ? VERDICT(500, "5.5.2", "Line too long") : handle(s, line, crlf));
 }
 
+/* RFC 8314 3.3: the handshake comes before everything else. */
+static SUSPENDS int session_greet(struct session *s)
+{
+	if (s->origin.tls == TLS_IMPLICIT && !s->origin.local) {
+		int r = encryption_is_possible(s) ? encryption_start(s) : -ENOENT;
+		if (r < 0) {
+			session_end(s, r == -ECANCELED ? "drain" : "tls");
+			return r;
+		}
+	}
+	return reply_send(s, reply_text(s, 220, "", "%s %s Postrider", s->config->hostname,
+				     s->origin.role == LISTENER_LMTP ? "LMTP" : "ESMTP"));
+}
+
 static SUSPENDS int session_run(struct session *s)
 {
-	struct verdict greeting = reply_text(s, 220, "", "%s %s Postrider", s->config->hostname,
-		s->origin.role == LISTENER_LMTP ? "LMTP" : "ESMTP");
-	int r = reply_send(s, greeting);
+	int r = session_greet(s);
 
 	while (r >= 0 && !s->done) {
 		struct verdict v = next(s);
@@ -194,6 +210,7 @@ static void session_free(struct session *s)
 	session_reset(s);
 	transaction_done(&s->tx);
 	stream_free(s->io);
+	tls_server_unref(s->tls_server);
 	buf_done(&s->helo);
 	buf_done(&s->login);
 	buf_done(&s->exporter);

@@ -7,6 +7,8 @@
 struct session_origin {
 	struct address client;
 	enum listener_role role;
+	enum tls_mode tls;
+	enum tls_wish tls_client;
 	struct span listener; /* its name; lives as long as the settings it was taken from */
 	bool local;	      /* the submission socket of this machine: may relay */
 	uint64_t uid;	      /* of the peer of that socket */

@@ -30,6 +30,7 @@ struct session {
 	uint64_t recipients_left; /* of the user's hour, as of MAIL */
 	/* Of the TLS connection; empty: none (ipc/auth.h says what they are). */
 	struct buf exporter, end_point, fingerprint, subject;
+	struct tls_server *tls_server; /* that the connection's TLS was begun with, or NULL */
 	struct transaction tx;
 	struct arrival *arrival; /* NULL: no BDAT of the transaction yet */
 	struct buf reply;	 /* a reply being formatted */

@@ -10,6 +10,7 @@ SUSPENDS struct verdict verb_ehlo(struct session *s, const struct command *c);
 SUSPENDS struct verdict verb_lhlo(struct session *s, const struct command *c);
 SUSPENDS struct verdict verb_helo(struct session *s, const struct command *c);
 SUSPENDS struct verdict verb_auth(struct session *s, const struct command *c);
+SUSPENDS struct verdict verb_starttls(struct session *s, const struct command *c);
 SUSPENDS struct verdict verb_mail(struct session *s, const struct command *c);
 SUSPENDS struct verdict verb_rcpt(struct session *s, const struct command *c);
 SUSPENDS struct verdict verb_data(struct session *s, const struct command *c);

@@ -39,7 +39,8 @@ static const char everything[] =
 	"listener \"lmtp\" { address += {\"unix:run/lmtp\"} role = 'lmtp' proxy = "
 	"{\"10.0.0.1/32\"}"
 	"  xclient = \"10.0.0.2/32\" xforward = {\"10.0.0.3/32\"} }\n"
-	"listener \"subs\" { address = \"127.0.0.1:4650\" role = submission tls = implicit }\n"
+	"listener \"subs\" { address = \"127.0.0.1:4650\" role = submission tls = implicit "
+	"tls_client = request }\n"
 	"domain \"Example.ORG\" { users = \"file:users\" aliases = \"file:./aliases\" "
 	"senders = \"file:senders\"\n"
 	"  deliver = \"maildir:{data}/m/{domain}/{local}\" catch_all = \"info@example.com\"\n"
@@ -69,7 +70,8 @@ static const char everything[] =
 	"control { http = \"127.0.0.1:8026\" }\n"
 	"processes { receivers = 3 deliverers = 2 }\n"
 	"tls { certificate = {\"a.pem\", \"b.pem\"} key = {\"a.key\", \"b.key\"} ca = \"ca.pem\" "
-	"}\n"
+	"ocsp = a.ocsp ciphers = modern client = require client_ca = roots.pem keys = receiver "
+	"handshake_timeout = 9s }\n"
 	"dns { server = {\"127.0.0.1:5300\", \"192.0.2.1\"} trust_anchor = \"ta\" timeout = 7s "
 	"cache = 8M "
 	"  stub = {\"a.example 10.0.0.1\", \". [::1]:54\"} forward = {\"B.example "
@@ -115,6 +117,11 @@ static void config_load__ten_lines(void **state)
 	assert_int_equal(c->listeners[2].role, LISTENER_SUBMISSION);
 	assert_int_equal(c->listeners[2].tls, TLS_IMPLICIT);
 	assert_string_equal(c->listeners[2].at, "m.conf:6");
+	assert_int_equal(c->tls.n_certificates, 1);
+	assert_string_equal(c->tls.certificates[0], "/etc/ssl/example.org.pem");
+	assert_string_equal(c->tls.keys[0], "/etc/ssl/private/x.key");
+	assert_string_equal(c->tls.at, "m.conf:7");
+	assert_int_equal(c->tls.client, TLS_CLIENT_NONE);
 	assert_int_equal(c->n_domains, 1);
 	assert_int_equal(c->domains[0].users, USERS_FILE);
 	assert_string_equal(c->domains[0].users_path, "/etc/postrider/users");
@@ -123,8 +130,7 @@ static void config_load__ten_lines(void **state)
 	assert_string_equal(c->domains[0].deliver.path, "/var/mail/{domain}/{local}");
 	assert_true(c->domains[0].dkim);
 	assert_string_equal(c->domains[0].at, "m.conf:8");
-	static const char *const lines[] = {"m.conf:6: tls = implicit is accepted",
-		"m.conf:7: tls is accepted", "m.conf:10: dkim is accepted"};
+	static const char *const lines[] = {"m.conf:10: dkim is accepted"};
 	for (size_t i = 0; i < ARRAY_LEN(lines); i++)
 		if (!has_line(c, lines[i]))
 			fail_msg("want the line '%s'", lines[i]);
@@ -263,15 +269,22 @@ static void check_everything(const struct config *c, const struct fixture *f)
 	assert_string_equal(c->dns.insecure[0], "a.example");
 	assert_int_equal(c->dns.timeout, 7 * USEC_PER_SEC);
 	assert_int_equal(c->dns.cache, 8 << 20);
+	assert_int_equal(c->listeners[2].tls_client, TLS_CLIENT_REQUEST);
+	assert_int_equal(c->tls.n_certificates, 2);
+	assert_int_equal(c->tls.n_keys, 2);
+	assert_int_equal(c->tls.n_ocsp, 1);
+	assert_int_equal(c->tls.ciphers, TLS_CIPHERS_MODERN);
+	assert_int_equal(c->tls.client, TLS_CLIENT_REQUIRE);
+	assert_int_equal(c->tls.keys_in, TLS_KEYS_RECEIVER);
+	assert_int_equal(c->tls.handshake_timeout, 9 * USEC_PER_SEC);
 	assert_int_equal(c->receivers, 3);
 	assert_int_equal(c->deliverers, 2);
 }
 
 static void config_load__everything(void **state)
 {
-	static const char *const lines[] = {"m.conf:8: tls = implicit", "m.conf:11: dkim",
-		"m.conf:17: pipe:/bin/relay -x", "m.conf:20: rates", "m.conf:25: http",
-		"m.conf:27: tls"};
+	static const char *const lines[] = {"m.conf:11: dkim", "m.conf:17: pipe:/bin/relay -x",
+		"m.conf:20: rates", "m.conf:25: http"};
 	struct fixture f;
 	(void)state;
 

@@ -325,7 +325,7 @@ static void resting_server(struct stream *s)
 	assert_int_equal(stream_start_tls(s, server_ssl(), TIMEOUT), 0);
 	struct span any = SPAN_NULL;
 	assert_int_equal(stream_fill_now(s), -EAGAIN);
-	assert_int_equal(fiber_sleep(20 * MSEC), 0);
+	assert_int_equal(fiber_sleep(400 * MSEC), 0);
 	assert_int_equal(stream_fill_now(s), 0);
 	any = stream_buffered(s);
 	assert_true(span_equal(any, SPAN_LIT("421 bye\r\n")));
@@ -335,7 +335,7 @@ static void resting_server(struct stream *s)
 static void speaking_client(struct stream *s)
 {
 	assert_int_equal(stream_start_tls(s, client_ssl(NULL), TIMEOUT), 0);
-	assert_int_equal(fiber_sleep(5 * MSEC), 0);
+	assert_int_equal(fiber_sleep(200 * MSEC), 0);
 	assert_int_equal(stream_write(s, SPAN_LIT("421 bye\r\n")), 0);
 	assert_int_equal(stream_flush(s), 0);
 }

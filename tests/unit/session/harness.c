@@ -323,8 +323,11 @@ static void remove_folder(const char *path, struct harness *h)
 
 void harness_run(void (*body)(struct harness *h))
 {
-	struct harness h = {
-		.give = true, .answer = true, .next_segment = 1, .segment_size = 1u << 20};
+	static struct harness h; /* more than a frame should be */
+	memset(&h, 0, sizeof(h));
+	h.give = h.answer = true;
+	h.next_segment = 1;
+	h.segment_size = 1u << 20;
 	char path[] = "/tmp/postrider-session-XXXXXX";
 
 	assert_non_null(mkdtemp(path));
