@@ -183,7 +183,7 @@ enum login_state logins_find(
 	struct span rest;
 	if (t->users && users_file_hash(t->users, local, &rest)) {
 		*ret_rest = rest;
-		return rest.len ? LOGIN_FOUND : LOGIN_NOBODY;
+		return LOGIN_FOUND;
 	}
 	if (t->unreadable || (t->users && !users_file_complete(t->users)))
 		return LOGIN_UNKNOWN;

@@ -18,7 +18,7 @@ uint32_t logins_offer(const struct logins *l);
 
 enum login_state {
 	LOGIN_FOUND,
-	LOGIN_NOBODY,  /* or somebody without any secret */
+	LOGIN_NOBODY,
 	LOGIN_UNKNOWN, /* the table cannot be read: no answer now */
 };
 /* name: as the client spells it, "local@domain" or "local" (then of this host's own domain).

@@ -106,6 +106,7 @@ struct cut {
 };
 struct header_plan {
 	bool from, date, message_id;
+	bool any; /* it has a field, or is there at least as an empty line */
 	struct addresses senders;
 	struct cut cuts[SUBMISSION_CUTS_MAX];
 	size_t n_cuts;
@@ -139,7 +140,9 @@ static struct verdict read_header(struct header_plan *p, struct span head)
 	struct header_field f;
 	struct verdict v = OK;
 
+	p->any = head.len && (head.ptr[0] == '\r' || head.ptr[0] == '\n');
 	while (verdict_is_ok(v) && header_next(&c, &f)) {
+		p->any = true;
 		if (span_equal_nocase(f.name, SPAN_LIT("From")))
 			v = add_from(p, f.body);
 		else if (span_equal_nocase(f.name, SPAN_LIT("Date")))
@@ -173,7 +176,7 @@ static void format_missing(const struct session *s, const struct arrival *a,
 		buf_printf(out, "Message-ID: <%s.%" PRIu64 "@%s>\r\n", ident_format(a->id).s,
 			wall_usec, s->config->hostname);
 	/* Octets that do not begin with a header are the body. */
-	if (a->header.octets == 0)
+	if (!p->any)
 		buf_str(out, "\r\n");
 }
 
