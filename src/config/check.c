@@ -343,5 +343,6 @@ int config_check_environment(const struct config *c, struct buf *warnings, struc
 		check_target(&k, c->routes[i].at, &c->routes[i].via);
 	check_target(&k, NULL, &c->relay.via);
 	check_tls(&k);
+	k.n_errors += config_check_dns(c, warnings, errors);
 	return k.n_errors > 0 ? -EINVAL : 0;
 }

@@ -147,3 +147,102 @@ def test_trust_anchor_unreadable(node, net, tmp_path):
     n.conf.write_text(text.replace(f"{net.folder}/anchor", str(tmp_path / "nonsense")))
     status, said = n.refused_start()
     assert status == 70 and "DS or DNSKEY" in said, said
+
+
+@pytest.fixture
+def hosts(net):
+    """Mail servers for the hosts of good.example and so on: hosts("good", rule=...)."""
+    made = []
+
+    def make(name, **values):
+        _, sink = net.host(net.addresses[name], **values)
+        made.append(sink)
+        return sink
+
+    yield make
+    for sink in made:
+        sink.stop()
+        net.sinks.remove(sink)
+
+
+def await_messages(sink, count=1, seconds=20):
+    wait_until(lambda: len(sink.messages) >= count, seconds, lambda: f"{len(sink.messages)} messages")
+    return sink.messages
+
+
+def test_preference_and_fallback(node, net, hosts):
+    closing = True
+    best = hosts("good", rule=lambda verb, argument: "421 4.3.2 closing" if closing and verb == "CONNECT" else None)
+    second = hosts("second")
+    n = server(node, net)
+    submit(n, "u@good.example")
+    await_messages(second)
+    assert best.connections == 1 and not best.messages
+    n.stop()
+    closing = False
+    n.start()
+    submit(n, "v@good.example")
+    await_messages(best)
+    assert not n.events(FAILED) and not n.events(DEFERRED)
+
+
+def test_implicit_mx(node, net, hosts):
+    sink = hosts("plain")
+    n = server(node, net)
+    submit(n, "u@plain.example")
+    assert await_messages(sink)[0].recipients == ["u@plain.example"]
+
+
+def test_alias(node, net, hosts):
+    sink = hosts("good")
+    n = server(node, net)
+    submit(n, "u@there.alias.example")
+    assert await_messages(sink)[0].recipients == ["u@there.alias.example"]
+
+
+def test_backup_mx(node, net, hosts):
+    """We are the second of three: only the best is tried."""
+    best, worst = hosts("third"), hosts("good")
+    best.rule = lambda verb, argument: "421 4.3.2 closing" if verb == "CONNECT" else None
+    n = server(node, net)
+    submit(n, "u@backup.example")
+    row_of(n, DEFERRED, "u@backup.example")
+    best.rule = lambda verb, argument: None
+    await_messages(best, seconds=30)
+    assert not worst.messages
+
+
+def test_one_site_for_one_provider(node, net, hosts):
+    """Domains with one MX set share the site, and each has its own transaction."""
+    sink = hosts("good")
+    n = server(node, net)
+    submit(n, "u@good.example", "v@sibling.example")
+    messages = await_messages(sink, 2)
+    assert sorted(m.recipients for m in messages) == [["u@good.example"], ["v@sibling.example"]]
+    sites = {row_of(n, "delivered", r)["site"] for r in ("u@good.example", "v@sibling.example")}
+    assert sites == {"mx:mx.good.example,mx2.good.example/relay"}, sites
+
+
+def test_literal(node, net, hosts):
+    sink = hosts("plain")
+    n = server(node, net)
+    recipient = f"u@[{net.addresses['plain']}]"
+    submit(n, recipient)
+    assert await_messages(sink)[0].recipients == [recipient]
+
+
+def test_resolver_killed_under_load(node, net, hosts):
+    """Nothing lost, nothing twice, while the resolver dies again and again."""
+    sink = hosts("good")
+    n = server(node, net)
+    n.deaths_expected = True
+    for i in range(60):
+        submit(n, f"u{i}@good.example", f"v{i}@sibling.example", subject=f"m{i}")
+        if i % 12 == 0:
+            for pid in n.children("resolver"):
+                os.kill(pid, signal.SIGKILL)
+    await_messages(sink, 120, seconds=60)
+    n.await_empty(30)
+    got = sorted(r for m in sink.messages for r in m.recipients)
+    assert got == sorted([f"u{i}@good.example" for i in range(60)] + [f"v{i}@sibling.example" for i in range(60)])
+    assert not n.events(FAILED)

@@ -84,6 +84,11 @@ static const struct {
 		"m.conf: limits.message_size is below 64K", "raise", false},
 	{"late warning", "data = \"here\"\nqueue { warn = 5d }\n" LISTEN HOLD, WARNING,
 		"m.conf: queue.warn is not below", "set it to 0", false},
+	{"closed name server",
+		"data = \"here\"\ndns { server = {\"127.0.0.1:39473\"} }\n" LISTEN HOLD, WARNING,
+		"m.conf: dns.server: 127.0.0.1:39473 refuses questions", "start it", false},
+	{"trust anchor missing", "data = \"here\"\ndns { trust_anchor = \"none\" }\n" LISTEN HOLD,
+		ERROR, "m.conf: dns.trust_anchor: '@/none': No such file", "remove the key", false},
 	/* The last one; see low_ports_are_free. */
 	{"low port",
 		"data = \"here\"\nhostname = \"mx.example.org\"\n"

@@ -209,6 +209,10 @@ static void route_next_hop__every_kind(void **state)
 		{"x@deep.sub.example", "smtp://127.0.0.1:9", HOP_DELIVER, JOB_SMTP,
 			"smtp://127.0.0.1:9"},
 		{"x@far.example", "nonsense", HOP_HOLD, 0, NULL},
+		{"x@FAR.example", "mx", HOP_MX, 0, "mx:far.example"},
+		{"x@\xc3\xa4.example", "mx", HOP_MX, 0, "mx:xn--4ca.example"},
+		{"x@[192.0.2.1]", "mx", HOP_DELIVER, JOB_SMTP, "smtp://192.0.2.1:25"},
+		{"x@[IPv6:2001:db8::1]", "mx", HOP_DELIVER, JOB_SMTP, "smtp://2001:db8::1:25"},
 		{"ada@one.example", "maildir:/q/{domain}/{local}", HOP_DELIVER, JOB_MAILDIR,
 			"maildir:/q/one.example/{local}"},
 	};
