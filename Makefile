@@ -24,6 +24,7 @@ help:
 	@echo 'make asan       everything under AddressSanitizer and UBSan (asan-short: unit tests)'
 	@echo 'make valgrind   unit tests under valgrind'
 	@echo 'make fuzz       each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)'
+	@echo 'make bench      side by side with Postfix, Exim and OpenSMTPD (root; make bench-quick)'
 	@echo 'make install    into DESTDIR and PREFIX=$(PREFIX)'
 
 # ---- build ----
@@ -90,8 +91,17 @@ fuzz:
 			build-fuzz/corpus/$$t tests/corpus/$$t || exit 1; \
 	done
 
-bench:
-	@echo 'make bench: the comparison with other servers comes with a later version.'
+# A release of its own beside the other servers, see bench/README.md.
+build-bench:
+	@tools/need.sh build bench
+	$(call setup,build-bench,--buildtype=release -Dtests=disabled)
+	@ninja -C build-bench src/postrider
+
+bench: build-bench
+	@$(PYTHON) bench/run.py build-bench/src/postrider build-bench/work
+
+bench-quick: build-bench
+	@$(PYTHON) bench/run.py build-bench/src/postrider build-bench/work --quick
 
 # ---- lint ----
 
@@ -107,6 +117,6 @@ install: all
 	@tools/install.sh "$(DESTDIR)" "$(PREFIX)"
 
 clean:
-	rm -rf build build-asan build-gcc build-clang build-fuzz
+	rm -rf build build-asan build-gcc build-clang build-fuzz build-bench
 
-.PHONY: build-asan
+.PHONY: build-asan build-bench bench-quick

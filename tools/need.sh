@@ -11,6 +11,9 @@ clients='swaks libnet-ssleay-perl msmtp curl nodejs node-nodemailer postfix gsas
 names='nsd ldnsutils'
 tests="python3 python3-pytest procps util-linux $clients $names"
 memory='valgrind'
+# The servers that bench/ compares with are unpacked, not installed; these are their libraries.
+bench='python3 procps postfix gnuplot-nox libevent-2.1-7 libdb5.3 libgnutls-dane0 libidn12 libnsl2
+	libpcre2-8-0 libpam0g'
 
 wanted=
 for group in "$@"; do
@@ -20,6 +23,7 @@ for group in "$@"; do
 	lint) wanted="$wanted $lint" ;;
 	test) wanted="$wanted $tests" ;;
 	valgrind) wanted="$wanted $memory" ;;
+	bench) wanted="$wanted $bench" ;;
 	*) echo "need.sh: there is no group '$group'" >&2 && exit 64 ;;
 	esac
 done

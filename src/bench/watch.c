@@ -4,7 +4,8 @@
  *   XBENCH MARKS run      250-hex digits, two a pair, several lines, the last with "250 "
  *   both                  551 when nothing of that run has come
  *
- * The connection is made on first use and kept. */
+ * The connection is made on first use and kept; after any error, a cancelled wait among them, it is
+ * dropped, because a reply that was not read would be taken for the next one. */
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -86,7 +87,7 @@ SUSPENDS static int ask(struct watcher *w, const char *what)
 	return r;
 }
 
-int watcher_counts(struct watcher *w, struct watch_counts *ret_counts)
+SUSPENDS static int ask_counts(struct watcher *w, struct watch_counts *ret_counts)
 {
 	struct watch_counts c = {.known = true};
 	uint64_t *const values[] = {&c.pairs, &c.messages, &c.doubled, &c.damaged, &c.first_usec,
@@ -119,7 +120,7 @@ static int digit(char c)
 	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-int watcher_marks(struct watcher *w, uint8_t *marks)
+SUSPENDS static int ask_marks(struct watcher *w, uint8_t *marks)
 {
 	uint64_t n = w->l->o->messages * w->l->o->recipients, at = 0;
 	struct span text;
@@ -141,4 +142,21 @@ int watcher_marks(struct watcher *w, uint8_t *marks)
 			return at == n ? 0 : -EPROTO;
 	}
 	return r;
+}
+
+static int watcher_end(struct watcher *w, int r)
+{
+	if (r < 0)
+		stream_free(TAKE(w->s));
+	return r;
+}
+
+int watcher_counts(struct watcher *w, struct watch_counts *ret_counts)
+{
+	return watcher_end(w, ask_counts(w, ret_counts));
+}
+
+int watcher_marks(struct watcher *w, uint8_t *marks)
+{
+	return watcher_end(w, ask_marks(w, marks));
 }

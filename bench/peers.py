@@ -1,0 +1,226 @@
+"""The other servers, from Debian's packages, each in a root of its own below the work folder.
+
+Exim and OpenSMTPD conflict with one another as packages; so their files are unpacked into a folder, with the libraries
+that they are linked to, and run there by chroot. Postfix is installed (the tests need it, too) and runs from scratch
+folders. Settings are what an operator of a busy relay would choose, see README.md; durability is left as it is."""
+
+import os
+import pathlib
+import pwd
+import shutil
+import socket
+import subprocess
+import time
+
+from measure import Process
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def port_open(port):
+    with socket.socket() as s:
+        s.settimeout(1)
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Server:
+    """One running instance. hold: mail is accepted and stays."""
+
+    def __init__(self, work, port, sink):
+        self.home, self.port, self.sink = work / self.name, port, sink
+        self.process = None
+
+    def start(self, hold=False):
+        shutil.rmtree(self.home, ignore_errors=True)
+        self.home.mkdir(parents=True)
+        self.home.chmod(0o755)
+        self.prepare(hold)
+        with open(self.home / "console", "ab") as log:
+            self.process = Process(self.command(), log, cwd=self.home)
+        end = time.monotonic() + 30
+        while not port_open(self.port):
+            if not self.process.running() or time.monotonic() > end:
+                raise RuntimeError(f"{self.name} does not start: {(self.home / 'console').read_text()[-2000:]}")
+            time.sleep(0.05)
+
+    def stop(self):
+        if self.process:
+            self.process.stop()
+        self.process = None
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def write(self, name, text, mode=0o644):
+        path = self.home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(mode)
+
+
+class Postrider(Server):
+    name = "Postrider"
+    durability = "fdatasync before 250, in groups"
+    program = None  # set by run.py
+
+    def version(self):
+        return subprocess.run([self.program, "version"], capture_output=True, text=True).stdout.split()[-1]
+
+    def config(self, via):
+        self.write("postrider.conf", f"""hostname = "relay.bench.example"
+data = "{self.home}/data"
+listener "mx" {{ address = {{"127.0.0.1:{self.port}"}} }}
+relay {{ from = {{"127.0.0.0/8"}}  via = "{via}" }}
+""")
+
+    def prepare(self, hold):
+        self.config("hold" if hold else f"smtp://127.0.0.1:{self.sink}")
+
+    def command(self):
+        return [self.program, "serve", "-c", str(self.home / "postrider.conf")]
+
+    def tell(self, *words):
+        subprocess.run([self.program, words[0], "-c", str(self.home / "postrider.conf"), *words[1:]], check=True,
+                       capture_output=True)
+
+    def release(self):
+        self.config(f"smtp://127.0.0.1:{self.sink}")
+        self.tell("reload")
+        self.tell("queue", "release", "--all")
+
+
+class Postfix(Server):
+    name = "Postfix"
+    durability = "fsync of the message's file before 250"
+
+    def version(self):
+        return subprocess.run(["postconf", "-d", "-h", "mail_version"], capture_output=True, text=True).stdout.strip()
+
+    def prepare(self, hold):
+        for name in ("etc", "queue", "data"):
+            (self.home / name).mkdir()
+        os.chown(self.home / "data", pwd.getpwnam("postfix").pw_uid, -1)
+        main = (HERE / "conf/postfix-main.cf").read_text()
+        master = (HERE / "conf/postfix-master.cf").read_text()
+        values = {"HOME": str(self.home), "PORT": str(self.port), "SINK": str(self.sink)}
+        for key, value in values.items():
+            main, master = main.replace(f"@{key}@", value), master.replace(f"@{key}@", value)
+        if hold:
+            main += "smtpd_client_restrictions = check_client_access static:HOLD\n"
+        self.write("etc/main.cf", main)
+        self.write("etc/master.cf", master)
+
+    def command(self):
+        return ["/usr/sbin/postfix", "-c", str(self.home / "etc"), "start-fg"]
+
+    def release(self):
+        etc = str(self.home / "etc")
+        subprocess.run(["postconf", "-c", etc, "-e", "smtpd_client_restrictions="], check=True)
+        subprocess.run(["postfix", "-c", etc, "reload"], check=True, capture_output=True)
+        subprocess.run(["postsuper", "-c", etc, "-H", "ALL"], check=True, capture_output=True)
+        subprocess.run(["postqueue", "-c", etc, "-f"], check=True, capture_output=True)
+
+
+class Chrooted(Server):
+    """A server from unpacked packages. packages: to be downloaded; binaries: whose libraries go along."""
+
+    packages = binaries = accounts = ()
+    cache = None  # set by run.py: downloaded packages
+
+    def unpack(self):
+        self.cache.mkdir(parents=True, exist_ok=True)
+        for package in self.packages:
+            found = list(self.cache.glob(f"{package}_*.deb"))
+            if not found:
+                subprocess.run(["apt-get", "download", "-q", package], cwd=self.cache, check=True, capture_output=True)
+                found = list(self.cache.glob(f"{package}_*.deb"))
+            subprocess.run(["dpkg-deb", "-x", str(found[0]), str(self.home)], check=True)
+
+    def version(self):
+        return next(self.cache.glob(f"{self.packages[0]}_*.deb")).name.split("_")[1].replace("%3a", ":")
+
+    def libraries(self):
+        """What ldd names, at the same places."""
+        for binary in self.binaries:
+            out = subprocess.run(["ldd", str(self.home / binary)], capture_output=True, text=True, check=True).stdout
+            for word in out.split():
+                if word.startswith("/") and not (self.home / word[1:]).exists():
+                    (self.home / word[1:]).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(word, self.home / word[1:])
+
+    def prepare(self, hold):
+        self.unpack()
+        self.libraries()
+        users = "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n"
+        groups = "root:x:0:\nmail:x:8:\nnogroup:x:65534:\n"
+        for name, uid in self.accounts:
+            users += f"{name}:x:{uid}:{uid}::/var/empty:/bin/false\n"
+            groups += f"{name}:x:{uid}:\n"
+        self.write("etc/passwd", users)
+        self.write("etc/group", groups)
+        self.write("etc/hosts", "127.0.0.1 localhost\n")
+        self.write("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n")
+        self.write("etc/resolv.conf", "")
+        self.write("etc/services", "smtp 25/tcp\nsubmission 587/tcp\n")
+        for name in ("dev", "tmp", "run", "var/empty", "var/run", "var/mail"):
+            (self.home / name).mkdir(parents=True, exist_ok=True)
+        (self.home / "tmp").chmod(0o1777)
+        for name, minor in (("null", 3), ("zero", 5), ("random", 8), ("urandom", 9)):
+            os.mknod(self.home / "dev" / name, 0o20666, os.makedev(1, minor))
+            (self.home / "dev" / name).chmod(0o666)
+        self.configure(hold)
+
+    def inside(self, *command):
+        return ["chroot", str(self.home), *command]
+
+    def tell(self, *command):
+        subprocess.run(self.inside(*command), check=True, capture_output=True)
+
+
+class Exim(Chrooted):
+    name = "Exim"
+    durability = "fsync of two spool files before 250"
+    packages = ("exim4-daemon-light", "exim4-base")
+    binaries = ("usr/sbin/exim4",)
+    accounts = (("Debian-exim", 39101),)
+
+    def configure(self, hold):
+        text = (HERE / "conf/exim.conf").read_text().replace("@SINK@", str(self.sink)).replace("@PORT@", str(self.port))
+        self.write("etc/exim4/exim4.conf", ("queue_only = true\n" if hold else "") + text)
+        for name in ("var/spool/exim4", "var/log/exim4"):
+            (self.home / name).mkdir(parents=True, exist_ok=True)
+            os.chown(self.home / name, 39101, 39101)
+
+    def command(self):
+        return self.inside("/usr/sbin/exim4", "-bdf", "-q30m", "-oX", f"127.0.0.1.{self.port}")
+
+    def release(self):
+        """As many queue runners as an operator in a hurry would start."""
+        path = self.home / "etc/exim4/exim4.conf"
+        path.write_text(path.read_text().replace("queue_only = true\n", ""))
+        for _ in range(8):
+            subprocess.Popen(self.inside("/usr/sbin/exim4", "-q"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+class OpenSMTPD(Chrooted):
+    name = "OpenSMTPD"
+    durability = "no fsync before 250"
+    packages = ("opensmtpd",)
+    binaries = ("usr/sbin/smtpd", "usr/sbin/smtpctl")
+    accounts = (("opensmtpd", 39102), ("opensmtpq", 39103))
+
+    def configure(self, hold):
+        text = (HERE / "conf/smtpd.conf").read_text().replace("@SINK@", str(self.sink)).replace("@PORT@", str(self.port))
+        self.write("etc/smtpd.conf", text)
+        (self.home / "var/lib/opensmtpd/empty").mkdir(parents=True, exist_ok=True)
+        (self.home / "var/spool").mkdir(parents=True, exist_ok=True)
+        self.hold = hold
+
+    def start(self, hold=False):
+        super().start(hold)
+        if hold:
+            self.tell("/usr/sbin/smtpctl", "pause", "mta")
+
+    def command(self):
+        return self.inside("/usr/sbin/smtpd", "-F", "-f", "/etc/smtpd.conf")
+
+    def release(self):
+        self.tell("/usr/sbin/smtpctl", "resume", "mta")
