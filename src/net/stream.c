@@ -440,10 +440,7 @@ int stream_fill_now(struct stream *s)
 {
 	if (half_len(&s->in) >= BUFFER_MAX)
 		return 0;
-	if (s->watch.ready & EPOLLIN)
-		s->drained = false;
-	if (s->drained && s->transport->raw)
-		return s->in.error ? s->in.error : -EAGAIN;
+	s->drained = false; /* asked of the kernel: an edge may not have been told yet */
 	return read_once(s, BUFFER_MAX);
 }
 
