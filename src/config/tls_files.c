@@ -285,8 +285,6 @@ static int judge_certificate(struct judging *j, const struct tls_file *file)
 			file->path, why);
 		return r == -ENOMEM ? r : 0;
 	}
-	if (j->f->ends_sec == 0 || x->ends_sec < j->f->ends_sec)
-		j->f->ends_sec = x->ends_sec;
 	judge_dates(j, file->path, x);
 	judge_strength(j, file->path, x);
 	judge_use(j, file->path, x);

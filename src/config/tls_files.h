@@ -14,7 +14,6 @@ struct tls_files {
 	struct tls_file *certificates, *keys, *ocsp;
 	size_t n_certificates, n_keys, n_ocsp;
 	struct tls_file client_ca; /* path NULL: none */
-	int64_t ends_sec;	   /* the first end of a certificate, wall; after tls_files_judge */
 };
 /* Does any listener need them? */
 bool tls_is_wanted(const struct config *c);

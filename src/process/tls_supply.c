@@ -8,18 +8,19 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/siphash.h"
+#include "base/wire.h"
 #include "config/tls_files.h"
 #include "net/certificate.h"
 #include "net/self_made.h"
 #include "net/tickets.h"
 #include <fcntl.h>
 #include <inttypes.h>
-#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define SELF_MADE_DAYS	    3650u
@@ -74,19 +75,32 @@ static int self_made_write(int data_fd, struct span certificate, struct span key
 	return r;
 }
 
-static int self_made(const struct config *c, int data_fd, struct buf *errors)
+/* In a child, whose memory goes with it (judge_apart says why). */
+static int self_made_apart(const struct config *c, int data_fd)
 {
 	struct buf certificate = BUF_INIT(PEM_MAX), key = BUF_INIT(PEM_MAX);
+	int status = 0;
 
+	log_flush();
+	pid_t pid = fork();
+	if (pid == 0) {
+		int r = self_made_certificate(c->hostname, SELF_MADE_DAYS, &certificate, &key);
+		if (r == 0)
+			r = self_made_write(data_fd, buf_span(&certificate), buf_span(&key));
+		_exit(-r);
+	}
+	if (pid < 0)
+		return -errno;
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
+}
+
+static int self_made(const struct config *c, int data_fd, struct buf *errors)
+{
 	if (c->tls.n_certificates > 0 || self_made_serves(data_fd, c->hostname))
 		return 0;
-	int r = self_made_certificate(c->hostname, SELF_MADE_DAYS, &certificate, &key);
-	if (r == 0)
-		r = self_made_write(data_fd, buf_span(&certificate), buf_span(&key));
-	if (key.ptr)
-		OPENSSL_cleanse(key.ptr, key.len);
-	buf_done(&certificate);
-	buf_done(&key);
+	int r = self_made_apart(c, data_fd);
 	if (r < 0)
 		buf_printf(errors,
 			"%s/%s: cannot make a certificate for %s: %s: make the folder writable, or "
@@ -143,6 +157,11 @@ static int supply_certificates(struct resources *r, const char *kind, size_t ind
 	return e;
 }
 
+static bool holds_key(struct span pem)
+{
+	return memmem(pem.ptr, pem.len, "PRIVATE KEY-----", 16) != NULL;
+}
+
 /* A key may stand in the file of a certificate: the keys process gets those files as well. */
 static int supply_all(struct resources *r, const struct tls_files *f)
 {
@@ -154,12 +173,9 @@ static int supply_all(struct resources *r, const struct tls_files *f)
 	for (size_t i = 0; e == 0 && i < f->n_keys; i++)
 		e = supply(r, "key", i, buf_span(&f->keys[i].octets));
 	for (size_t i = 0; e == 0 && i < f->n_certificates; i++) {
-		EVP_PKEY *key = NULL;
-		const char *why;
 		struct span pem = buf_span(&f->certificates[i].octets);
-		if (private_key_parse(pem, &key, &why) == 0)
+		if (holds_key(pem))
 			e = supply(r, "key", n_keys++, pem);
-		EVP_PKEY_free(key);
 	}
 	for (size_t i = 0; e == 0 && i < f->n_ocsp; i++)
 		e = supply(r, "ocsp", i, buf_span(&f->ocsp[i].octets));
@@ -215,6 +231,74 @@ static void log_warnings(const struct buf *warnings)
 	}
 }
 
+/* In the forked child: what it found goes through the pipe. */
+NORETURN static void judge_and_tell(
+	struct tls_files *f, const struct config *c, int64_t now_sec, int out)
+{
+	struct buf warnings = BUF_INIT(1 << 16), errors = BUF_INIT(1 << 16),
+		   told = BUF_INIT(1 << 18);
+	int r = tls_files_judge(f, c, now_sec, &warnings, &errors);
+
+	wire_put_u32(&told, (uint32_t)-r);
+	wire_put_span(&told, buf_span(&warnings));
+	wire_put_span(&told, buf_span(&errors));
+	for (size_t done = 0; !told.error && done < told.len;) {
+		ssize_t n = write(out, told.ptr + done, told.len - done);
+		if (n <= 0)
+			_exit(1);
+		done += (size_t)n;
+	}
+	_exit(0);
+}
+
+static int read_told(int in, struct buf *told)
+{
+	for (;;) {
+		char *space = buf_reserve(told, 4096);
+		ssize_t n = space ? read(in, space, 4096) : -1;
+		if (n < 0 && space && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -EIO : 0;
+		told->len += (size_t)n;
+	}
+}
+
+/* Parsing leaves pieces of keys in memory, and the supervisor lives long and has all rights: a
+ * child parses, tells, and is gone. */
+static int judge_apart(struct tls_files *f, const struct config *c, int64_t now_sec,
+	struct buf *warnings, struct buf *errors)
+{
+	struct buf told = BUF_INIT(1 << 18);
+	int ends[2], status = 0;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -errno;
+	log_flush();
+	pid_t pid = fork();
+	if (pid == 0)
+		judge_and_tell(f, c, now_sec, ends[1]);
+	int r = pid < 0 ? -errno : 0;
+	fd_close(ends[1]);
+	if (r == 0)
+		r = read_told(ends[0], &told);
+	fd_close(ends[0]);
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	struct wire w = wire_reader(buf_span(&told));
+	uint32_t result = wire_get_u32(&w);
+	buf_put(warnings, wire_get_span(&w));
+	buf_put(errors, wire_get_span(&w));
+	if (r < 0 || w.error || status != 0) {
+		buf_printf(errors, "tls: the certificates could not be judged\n");
+		r = r < 0 ? r : -EIO;
+	} else {
+		r = -(int)result;
+	}
+	buf_done(&told);
+	return r;
+}
+
 static int take_in(struct resources *r, const struct config *c, struct buf *errors)
 {
 	CLEANUP(tls_files_freep) struct tls_files *f = NULL;
@@ -224,7 +308,7 @@ static int take_in(struct resources *r, const struct config *c, struct buf *erro
 	int e = tls_files_read(c, &f, errors);
 
 	if (e == 0)
-		e = tls_files_judge(f, c, now, &warnings, errors);
+		e = judge_apart(f, c, now, &warnings, errors);
 	/* That a certificate of our own making proves nothing was said when it was made. */
 	if (e == 0 && c->tls.n_certificates > 0)
 		log_warnings(&warnings);

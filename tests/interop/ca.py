@@ -1,72 +1,57 @@
-"""A certificate authority of a test, by the openssl command: roots, and leaves with any names and dates."""
+"""A certificate authority for tests, by the openssl command: roots, certificates of any age, OCSP responses."""
 
-import hashlib
 import pathlib
 import subprocess
 
-
-def openssl(*words, input=None):
-    done = subprocess.run(["openssl", *map(str, words)], capture_output=True, input=input, timeout=60)
-    assert done.returncode == 0, (words, done.stderr)
-    return done.stdout
+KINDS = {"rsa": ["-newkey", "rsa:2048"], "ec": ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]}
 
 
-class Leaf:
-    def __init__(self, cert, key, chain):
-        self.cert, self.key, self.chain = cert, key, chain
-
-    def der(self):
-        return openssl("x509", "-in", self.cert, "-outform", "DER")
-
-    def spki(self):
-        pem = openssl("x509", "-in", self.cert, "-noout", "-pubkey")
-        return openssl("pkey", "-pubin", "-outform", "DER", input=pem)
-
-    def fingerprint(self):
-        return hashlib.sha256(self.der()).hexdigest()
-
-    def tlsa(self, usage=3, selector=1, matching=1):
-        """The record's text, for this certificate."""
-        data = self.spki() if selector == 1 else self.der()
-        data = {0: data, 1: hashlib.sha256(data).digest(), 2: hashlib.sha512(data).digest()}[matching]
-        return f"{usage} {selector} {matching} {data.hex()}"
+def openssl(*words, **more):
+    return subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True, timeout=60, **more)
 
 
-class Authority(Leaf):
-    def __init__(self, folder, name="Test Root"):
+class Authority:
+    def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        stem = name.replace(" ", "-").lower()
-        super().__init__(self.folder / f"{stem}.pem", self.folder / f"{stem}.key", None)
-        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30",
-                "-subj", f"/CN={name}", "-keyout", self.key, "-out", self.cert,
-                "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
-        self.count = 0
+        self.root, self.key = self.folder / "root.pem", self.folder / "root.key"
+        self.serial = 100
+        openssl("req", "-x509", *KINDS["ec"], "-nodes", "-keyout", self.key, "-out", self.root, "-days", "30",
+                "-subj", "/CN=Test Root", "-addext", "keyUsage=critical,keyCertSign,cRLSign",
+                "-addext", "basicConstraints=critical,CA:TRUE")
 
-    def leaf(self, *names, ips=(), expired=False, cn=None):
-        """A certificate for these DNS names and addresses; the chain file has leaf and root."""
-        self.count += 1
-        stem = self.folder / f"leaf{self.count}"
-        key, csr, cert, ext, chain = (stem.with_suffix(s) for s in (".key", ".csr", ".pem", ".ext", ".chain"))
-        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key,
-                "-out", csr, "-subj", f"/CN={cn or (names[0] if names else 'nameless')}")
-        alt = [f"DNS:{n}" for n in names] + [f"IP:{i}" for i in ips]
-        ext.write_text("basicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n" +
-                       (f"subjectAltName={','.join(alt)}\n" if alt else ""))
-        serial = ["-set_serial", str(1000 + self.count)]
-        if expired:
-            # x509 -req has no start date before 3.4: ca does.
-            conf = stem.with_suffix(".cnf")
-            (self.folder / "index.txt").touch()
-            (self.folder / "serial").write_text("10\n")
-            conf.write_text(f"[ca]\ndefault_ca=d\n[d]\ndatabase={self.folder}/index.txt\nserial={self.folder}/serial\n"
-                            f"new_certs_dir={self.folder}\ndefault_md=sha256\npolicy=p\nunique_subject=no\n"
-                            "copy_extensions=none\n[p]\ncommonName=supplied\n")
-            openssl("ca", "-batch", "-config", conf, "-cert", self.cert, "-keyfile", self.key, "-in", csr,
-                    "-out", cert, "-startdate", "200101000000Z", "-enddate", "200201000000Z", "-extfile", ext,
-                    "-notext")
+    def issue(self, name, *more_names, kind="ec", days=20, file=None, use="serverAuth", **dates):
+        """(certificate with its root behind it, key). begin, end: as openssl ca wants them, UTC."""
+        file = file or f"{name}-{kind}"
+        key, request, pem = (self.folder / f"{file}.{end}" for end in ("key", "csr", "pem"))
+        openssl("req", "-new", *KINDS[kind], "-nodes", "-keyout", key, "-out", request, "-subj", f"/CN={name}")
+        names = ",".join(f"DNS:{n}" for n in (name, *more_names))
+        (self.folder / "extensions").write_text(f"subjectAltName={names}\nextendedKeyUsage={use}\n")
+        self.serial += 1
+        if "end" in dates:
+            self.issue_dated(request, pem, dates)
         else:
-            openssl("x509", "-req", "-in", csr, "-CA", self.cert, "-CAkey", self.key, "-days", "20", "-out", cert,
-                    "-extfile", ext, *serial)
-        chain.write_bytes(cert.read_bytes() + self.cert.read_bytes())
-        return Leaf(cert, key, chain)
+            openssl("x509", "-req", "-in", request, "-CA", self.root, "-CAkey", self.key, "-set_serial", self.serial,
+                    "-days", days, "-extfile", self.folder / "extensions", "-out", pem)
+        pem.write_bytes(pem.read_bytes() + self.root.read_bytes())
+        key.chmod(0o600)
+        return pem, key
+
+    def issue_dated(self, request, pem, dates):
+        (self.folder / "index.txt").write_text("")
+        (self.folder / "serial").write_text(f"{self.serial:04X}\n")
+        (self.folder / "ca.conf").write_text(
+            f"[ca]\ndefault_ca=a\n[a]\ndatabase={self.folder}/index.txt\nserial={self.folder}/serial\n"
+            f"new_certs_dir={self.folder}\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n")
+        openssl("ca", "-batch", "-config", self.folder / "ca.conf", "-cert", self.root, "-keyfile", self.key,
+                "-in", request, "-out", pem, "-notext", "-extfile", self.folder / "extensions",
+                "-startdate", dates.get("begin", "20200101000000Z"), "-enddate", dates["end"])
+
+    def staple(self, pem):
+        """An OCSP response that says good."""
+        serial = openssl("x509", "-in", pem, "-noout", "-serial").stdout.decode().strip().split("=")[1]
+        index, out = self.folder / "ocsp-index.txt", self.folder / f"{serial}.ocsp"
+        index.write_text(f"V\t491231235959Z\t\t{serial}\tunknown\t/CN=x\n")
+        openssl("ocsp", "-index", index, "-rsigner", self.root, "-rkey", self.key, "-CA", self.root,
+                "-issuer", self.root, "-cert", pem, "-respout", out, "-ndays", "5", "-noverify")
+        return out
