@@ -231,6 +231,11 @@ void envelope_mail(const struct envelope *e, struct buf *out)
 		put_by(e, out);
 	if (c->offers.mt_priority && j->priority != 0)
 		buf_printf(out, " MT-PRIORITY=%d", j->priority);
+	/* RFC 4954 5: whom the mail is from, to a server that trusts us. */
+	if (c->logged_in && j->auth_sender.len > 0) {
+		buf_str(out, " AUTH=");
+		xtext_encode(j->auth_sender, out);
+	}
 	if (e->prdr)
 		buf_str(out, " PRDR");
 	buf_str(out, "\r\n");

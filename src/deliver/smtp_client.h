@@ -14,6 +14,7 @@ struct smtp_client {
 	bool lmtp;
 	bool pipelining, size, eightbitmime; /* RFC 2920, 1870, 6152 */
 	bool starttls, requiretls;	     /* RFC 3207, 8689 */
+	bool logged_in;			     /* we have: RFC 4954 */
 	uint32_t auth;			     /* CLIENT_AUTH_* that it offers (auth.h) */
 	uint64_t size_max;		     /* 0: the peer names none */
 	struct offers offers;		     /* what else it offers */

@@ -233,6 +233,7 @@ SUSPENDS static int log_in(struct opening *o)
 	if (r < 0)
 		return r == -ECANCELED ? fail_stream(o, OPEN_OURS, r, "logging in")
 				       : fail_login(o, mechanism, r);
+	o->c->logged_in = true;
 	return 0;
 }
 

@@ -37,6 +37,7 @@ struct mime {
 		bool after_cr, odd;
 	} seen;
 	/* Second. */
+	bool open_line; /* the last field had no end */
 	struct buf *out;
 	struct qp_encoder qp;
 	struct base64_encoder base64;
@@ -168,6 +169,7 @@ static void convert_field(
 {
 	struct mime *m = arg;
 
+	m->open_line = whole.ptr[whole.len - 1] != '\n';
 	if (action_of(m, e) == ACT_KEEP ||
 		!span_equal_nocase(name, SPAN_LIT("Content-Transfer-Encoding")))
 		buf_put(m->out, whole);
@@ -188,6 +190,9 @@ static void convert_header_end(void *arg, const struct mime_entity *e, struct sp
 		buf_put(m->out, blank);
 		return;
 	}
+	if (m->open_line)
+		buf_str(m->out, "\r\n");
+	m->open_line = false;
 	if (e->number == 0 && !e->has_version)
 		buf_str(m->out, "MIME-Version: 1.0\r\n");
 	if (e->number == 0 && !e->has_type)

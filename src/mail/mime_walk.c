@@ -285,6 +285,31 @@ void walk_feed(struct mime_walk *w, struct span in)
 	}
 }
 
+/* The message ends within a header: its last line has no end. */
+static void header_last_line(struct mime_walk *w)
+{
+	struct span line = span_from(buf_span(&w->line), w->line_from);
+	bool first = w->entity.number == 0 && w->line_from == 0;
+	bool folded = line.len > 0 && is_wsp(octet_at(line, 0)) && w->line_from > 0;
+	struct buf rest = BUF_INIT(MIME_FIELD_MAX);
+
+	if (!folded) {
+		buf_put(&rest, line);
+		w->line.len = w->line_from;
+	}
+	flush_field(w);
+	if (is_field_line(buf_span(&rest), first)) {
+		buf_put(&w->line, buf_span(&rest));
+		flush_field(w);
+		buf_reset(&rest);
+	}
+	header_end(w, SPAN_NULL);
+	if (w->state == WALK_HEADER)
+		header_end(w, SPAN_NULL);
+	put_body(w, buf_span(&rest));
+	buf_done(&rest);
+}
+
 void walk_end(struct mime_walk *w)
 {
 	struct span rest = span_from(buf_span(&w->line), w->line_from);
@@ -294,10 +319,7 @@ void walk_end(struct mime_walk *w)
 	if (w->error)
 		return;
 	if (w->state == WALK_HEADER) {
-		flush_field(w);
-		header_end(w, SPAN_NULL);
-		if (w->state == WALK_HEADER)
-			header_end(w, SPAN_NULL);
+		header_last_line(w);
 	} else if (level >= 0) {
 		w->line.len = 0;
 		/* The last line of all, without an end. */

@@ -21,6 +21,7 @@
 /* Jobs in a row in which nothing was tried (a deliverer drains): then it is deferred. */
 #define QUEUE_FRUITLESS	   3u
 #define QUEUE_FUTURE_USEC  (366 * 24 * 3600 * USEC_PER_SEC) /* no clock holds mail back longer */
+#define QUEUE_LARGE_OCTETS (1u << 20)
 #define QUEUE_TIMERS_A_RUN 10000u
 #define QUEUE_ENTRY_OCTETS (32u << 10) /* an entry with many recipients is cut about here */
 #define QUEUE_IDLE_SITES   4096u       /* remembered for their windows */

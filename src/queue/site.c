@@ -7,7 +7,7 @@
  * by one a success until where it was before. Mailboxes and pipes of this machine do not shrink:
  * a user's full mailbox says nothing about the others.
  *
- * Within a site, ready batches stand in lanes by their sender, served in turn. A place in the
+ * Within a site, ready batches stand in lanes (lanes.h) by priority and sender. A place in the
  * window is owned by the job (struct handed) and given back by queue_site_release alone. */
 #include "base/siphash.h"
 #include "queue/queue_internal.h"
@@ -50,8 +50,7 @@ static struct site *site_new(struct queue *q, struct span key, bool local)
 	s->key_len = (uint32_t)key.len;
 	if (key.len)
 		memcpy(s->key, key.ptr, key.len);
-	for (size_t i = 0; i < SITE_LANES; i++)
-		list_init(&s->lanes[i]);
+	lanes_init(&s->lanes);
 	window_reset(q, s);
 	if (map_put(q->sites, span_make(s->key, s->key_len), s) < 0) {
 		free(s);
@@ -72,6 +71,7 @@ void queue_site_free(struct queue *q, struct site *s)
 		q->idle--;
 	}
 	note_unref(s->note);
+	lanes_done(&s->lanes);
 	free(s);
 }
 
@@ -288,7 +288,14 @@ static unsigned lane_of(const struct queue *q, const struct mail *m)
 {
 	struct siphash_key key = {q->random_key, 1};
 
-	return (unsigned)(siphash(key, mail_reverse_path(m)) % SITE_LANES);
+	return (unsigned)(siphash(key, mail_reverse_path(m)) % LANES);
+}
+
+/* RFC 6710; among equals what is large comes behind what is small, which is the likelier to be a
+ * person's, and costs it little time. */
+static int level_of(const struct mail *m)
+{
+	return 2 * m->priority - (m->size > QUEUE_LARGE_OCTETS);
 }
 
 /* Recipients that became ready (+) or no longer are (-). */
@@ -303,33 +310,25 @@ void queue_site_ready(struct queue *q, struct site *s, int64_t n)
 void queue_batch_add(struct queue *q, struct batch *b, bool front)
 {
 	struct site *s = b->hop->site;
-	unsigned lane = lane_of(q, b->m);
 
 	if (b->hop->mx) {
 		queue_mx_park(q, b, front);
 		return;
 	}
-	if (front)
-		list_push_front(&s->lanes[lane], &b->lane);
-	else
-		list_push_back(&s->lanes[lane], &b->lane);
+	lanes_add(&s->lanes, level_of(b->m), lane_of(q, b->m), &b->lane, front);
 	list_push_back(&b->m->batches, &b->of_mail);
-	s->lane_bits |= (uint16_t)(1u << lane);
 	queue_site_ready(q, s, b->n);
 }
 
 void queue_batch_free(struct queue *q, struct batch *b)
 {
 	struct site *s = b->hop->site;
-	unsigned lane = lane_of(q, b->m);
 
 	if (b->hop->mx) {
 		queue_mx_unpark(q, b);
 	} else {
-		list_remove(&b->lane);
+		lanes_remove(&s->lanes, level_of(b->m), lane_of(q, b->m), &b->lane);
 		list_remove(&b->of_mail);
-		if (list_empty(&s->lanes[lane]))
-			s->lane_bits &= (uint16_t) ~(1u << lane);
 		queue_site_ready(q, s, -(int64_t)b->n);
 	}
 	if (b == &b->m->batch)
@@ -340,15 +339,10 @@ void queue_batch_free(struct queue *q, struct batch *b)
 
 void queue_batch_back(struct queue *q, struct batch *b)
 {
-	list_remove(&b->lane);
-	list_push_back(&b->hop->site->lanes[lane_of(q, b->m)], &b->lane);
+	lanes_to_back(&b->hop->site->lanes, level_of(b->m), lane_of(q, b->m), &b->lane);
 }
 
 struct batch *queue_site_next(struct site *s)
 {
-	assert(s->lane_bits);
-	do {
-		s->lane_turn = (uint8_t)((s->lane_turn + 1) % SITE_LANES);
-	} while (!(s->lane_bits >> s->lane_turn & 1));
-	return CONTAINER_OF(s->lanes[s->lane_turn].next, struct batch, lane);
+	return CONTAINER_OF(lanes_next(&s->lanes), struct batch, lane);
 }

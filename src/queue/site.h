@@ -2,19 +2,14 @@
  * shares a window, a backoff and connections: the directory names it by hop.site. */
 #pragma once
 #include "base/list.h"
+#include "queue/lanes.h"
 #include "queue/mail.h"
-
-#define SITE_LANES 16u
 
 struct site {
 	struct timer timer;   /* the next probe while it is down */
 	struct list runnable; /* in queue.runnable while a job could be formed */
 	struct list idle;     /* in queue.idle_sites while no next hop refers to it */
-	/* Ready batches by the hash of their sender, served in turn, so that one sender's bulk does
-	 * not starve the others. */
-	struct list lanes[SITE_LANES];
-	uint16_t lane_bits;
-	uint8_t lane_turn;
+	struct lanes lanes;   /* ready batches by priority and by the hash of their sender */
 	bool local, down, probing;
 	uint32_t hops;	    /* next hops that refer to it */
 	uint32_t ready;	    /* recipients */
