@@ -51,6 +51,7 @@ struct writer {
 	unsigned running;    /* fdatasyncs of the group not answered yet */
 	unsigned sealing;
 	int group_error;
+	int untold; /* of a group that nobody waited for: the next one with tickets hears of it */
 	struct writer_counts counts;
 };
 
@@ -439,6 +440,9 @@ static void group_ended(struct writer *w)
 		for (struct list *n; (n = list_pop_front(&w->waiting));)
 			list_push_back(&w->group, n);
 	}
+	/* Whoever asks next asks for all that was appended, and that may be gone. */
+	if (result < 0 && list_empty(&w->group))
+		w->untold = result;
 	w->completing = true;
 	complete(&w->group, result);
 	w->completing = false;
@@ -505,6 +509,10 @@ static void start_group(struct writer *w)
 		/* No segment at all: nothing was appended, so nothing can be promised. */
 		for (struct list *n; (n = list_pop_front(&w->group));)
 			list_push_back(&w->waiting, n);
+	}
+	if (w->running && !list_empty(&w->group) && w->untold) {
+		w->group_error = w->untold;
+		w->untold = 0;
 	}
 }
 

@@ -212,6 +212,38 @@ static void writer_append__no_segment(void **state)
 	rig_done(&r);
 }
 
+/* A segment is closed, nobody waits for its sync, and that fails: who asks afterwards asks for all
+ * that was appended. */
+static void writer_sync__hears_of_a_failure_before_it(void **state)
+{
+	struct rig r;
+	struct rig_mail mail;
+	struct record_ref ref;
+	struct span octets = SPAN_LIT("an entry");
+
+	(void)state;
+	rig_ready(&r, 1);
+	struct writer *w = r.writers[1].writer;
+	want_int("append", 0, writer_append(w, RECORD_CHUNK, 1, &octets, 1, &ref));
+	r.fake.sync_error = -EIO;
+	writer_close_segment(w);
+	fake_run(&r.fake);
+	want_u64("retired", 1, r.writers[1].retired);
+	r.fake.sync_error = 0;
+	store_check_disk(r.store);
+	fake_run(&r.fake);
+	want_int("send", 0, rig_send(&r, 1, 100, &mail));
+	fake_run(&r.fake);
+	want_int("ticket", -EIO, mail.result);
+	/* Told once. */
+	store_check_disk(r.store);
+	fake_run(&r.fake);
+	want_int("send", 0, rig_send(&r, 1, 100, &mail));
+	fake_run(&r.fake);
+	want_int("ticket", 0, mail.result);
+	rig_done(&r);
+}
+
 /* The segment may have another use by the time that the sync answers. */
 static void writer_end__writes_nothing_more(void **state)
 {
@@ -316,6 +348,7 @@ int main(void)
 		cmocka_unit_test(writer_need_segment__spare_when_in_earnest_use),
 		cmocka_unit_test(writer_close_segment__seals_after_the_last_sync),
 		cmocka_unit_test(writer_append__no_segment),
+		cmocka_unit_test(writer_sync__hears_of_a_failure_before_it),
 		cmocka_unit_test(writer_end__writes_nothing_more),
 		cmocka_unit_test(writer_free__tells_who_waits),
 		cmocka_unit_test(writer_new_id__unique_over_segments),
