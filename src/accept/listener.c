@@ -9,6 +9,8 @@
 #include "accept/listener.h"
 #include "base/log.h"
 #include "base/stats.h"
+#include "accept/preamble.h"
+#include "checks/relay.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -79,10 +81,17 @@ static bool peer_uid(int fd, uint64_t *ret_uid)
 	return true;
 }
 
+/* Does a PROXY header have to come? */
+static bool is_proxy(const struct listener *l, const struct address *client)
+{
+	return l->at && networks_contain(l->at->proxy, l->at->n_proxy, client);
+}
+
 /* 0, or the error that stops accepting for a while. */
 static int take(struct listener *l, int fd, struct address *client)
 {
 	struct session_origin origin = {
+		.at = l->at,
 		.role = l->role,
 		.tls = l->tls,
 		.tls_client = l->tls_client,
@@ -100,8 +109,11 @@ static int take(struct listener *l, int fd, struct address *client)
 	if (!unix_peer)
 		unmap(client);
 	origin.client = *client;
-	enum permit_result permit = permits_enter(
-		l->permits, l->server->settings->config, unix_peer ? NULL : client, &origin.permit);
+	bool proxied = is_proxy(l, client);
+	if (proxied)
+		origin.preamble = preamble_read;
+	enum permit_result permit = permits_enter(l->permits, l->server->settings->config,
+		unix_peer || proxied ? NULL : client, &origin.permit);
 	if (permit != PERMIT_OK) {
 		refuse(l, fd, client, permit);
 		return 0;
@@ -168,6 +180,7 @@ int listener_new(int fd, struct server *server, struct permits *permits,
 	l->server = server;
 	l->permits = permits;
 	l->settings = settings_ref(server->settings);
+	l->at = c;
 	l->name = c ? span_str(c->name) : SPAN_LIT("submit");
 	l->role = c ? c->role : LISTENER_MX;
 	l->tls = c ? c->tls : TLS_NONE;

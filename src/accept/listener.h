@@ -15,6 +15,7 @@ struct listener {
 	struct permits *permits;
 	struct settings *settings; /* that the name belongs to */
 	struct span name;
+	const struct config_listener *at; /* within settings; NULL: the socket for submission */
 	enum listener_role role;
 	enum tls_mode tls;
 	enum tls_wish tls_client;

@@ -261,3 +261,22 @@ bool network_contains(const struct network *n, const struct address *a)
 	octets_mask(h.octets, n->bits);
 	return memcmp(h.octets, n->octets, h.n_octets) == 0;
 }
+
+int address_parse_host(struct span host, uint16_t port, struct address *ret_address)
+{
+	char text[INET6_ADDRSTRLEN] = "";
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+
+	if (host.len == 0 || host.len >= sizeof(text) || span_index(host, '\0') < host.len)
+		return -EINVAL;
+	memcpy(text, host.ptr, host.len);
+	if (span_index(host, ':') < host.len)
+		return inet_pton(AF_INET6, text, &in6.sin6_addr) == 1
+			       ? address_from_sockaddr(
+					 (struct sockaddr *)&in6, sizeof(in6), ret_address)
+			       : -EINVAL;
+	return inet_pton(AF_INET, text, &in.sin_addr) == 1
+		       ? address_from_sockaddr((struct sockaddr *)&in, sizeof(in), ret_address)
+		       : -EINVAL;
+}

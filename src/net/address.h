@@ -15,6 +15,8 @@ struct network {
 };
 /* Numeric host only (no resolution). -EINVAL; port may be absent when default_port > 0. */
 MUST_CHECK int address_parse(struct span text, uint16_t default_port, struct address *ret_address);
+/* A numeric host without brackets or port, IPv4 or IPv6. -EINVAL. */
+MUST_CHECK int address_parse_host(struct span host, uint16_t port, struct address *ret_address);
 /* What accept, getpeername or getsockname gave. -EINVAL when cut short. */
 MUST_CHECK int address_from_sockaddr(
 	const struct sockaddr *sa, socklen_t len, struct address *ret_address);

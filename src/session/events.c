@@ -41,6 +41,12 @@ void event_connect(const struct session *s)
 	if (s->origin.local)
 		log_u64(l, "uid", s->origin.uid);
 	log_span(l, "listener", s->origin.listener);
+	if (l && s->origin.proxy.len > 0) {
+		struct buf text = BUF_INIT(128);
+		address_format_host(&s->origin.proxy, &text);
+		log_span(l, "proxy", buf_span(&text));
+		buf_done(&text);
+	}
 	log_end(l);
 }
 
@@ -87,6 +93,21 @@ static void encryption(struct log_line *l, const struct session *s)
 
 	if (ssl)
 		log_str(l, "tls", SSL_get_version(ssl));
+}
+
+/* The line's client is who it is from now on. */
+void event_xclient(const struct session *s)
+{
+	struct log_line *l = begin(LOG_LEVEL_INFO, "xclient", s);
+	struct buf text = BUF_INIT(128);
+
+	if (l)
+		address_format_host(&s->peer, &text);
+	log_span(l, "proxy", buf_span(&text));
+	peer(l, "helo", buf_span(&s->helo));
+	log_span(l, "login", buf_span(&s->login));
+	log_end(l);
+	buf_done(&text);
 }
 
 void event_end(const struct session *s)
@@ -152,6 +173,8 @@ void event_message_accepted(
 	peer(l, "helo", m->helo);
 	log_span(l, "protocol", m->protocol);
 	encryption(l, s);
+	if (s->forwarded.len > 0)
+		log_span(l, "forwarded", buf_span(&s->forwarded));
 	log_span(l, "listener", m->listener);
 	log_msec(l, "data", data_usec);
 	log_msec(l, "commit", commit_usec);

@@ -6,6 +6,7 @@ void event_connect(const struct session *s);
 /* A handshake is done; or it failed, with that error. */
 void event_tls(const struct session *s, uint64_t usec);
 void event_tls_failed(const struct session *s, int error);
+void event_xclient(const struct session *s);
 void event_end(const struct session *s);
 void event_rcpt_refused(const struct session *s, struct span path, struct verdict v);
 void event_mail_refused(const struct session *s, struct span path, struct verdict v);

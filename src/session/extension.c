@@ -17,6 +17,7 @@
  *   REQUIRETLS           RFC 8689, inside TLS only
  *   VRFY, EXPN           RFC 5321 3.5.2, where a domain's configuration tells something
  *   ETRN                 RFC 1985, where a domain is configured for it
+ *   XCLIENT, XFORWARD    Postfix's README documents, to named networks only
  *   PRDR                 draft-hall-prdr; LMTP has its own way to say the same
  *   HELP                 RFC 5321 4.1.1.8
  *
@@ -28,6 +29,7 @@
 #include "net/tls.h"
 #include "session/login.h"
 #include "session/parameter.h"
+#include "session/proxied.h"
 
 #include <inttypes.h>
 
@@ -132,6 +134,8 @@ enum extension_name {
 	EXT_VRFY,
 	EXT_EXPN,
 	EXT_ETRN,
+	EXT_XCLIENT,
+	EXT_XFORWARD,
 	EXT_HELP,
 };
 struct extension {
@@ -159,6 +163,10 @@ static const struct extension extensions[] = {
 	[EXT_VRFY] = {"VRFY", NULL, with_vrfy},
 	[EXT_EXPN] = {"EXPN", NULL, with_expn},
 	[EXT_ETRN] = {"ETRN", NULL, with_etrn},
+	[EXT_XCLIENT] = {"XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT", NULL,
+		session_may_xclient},
+	[EXT_XFORWARD] = {"XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE", NULL,
+		session_may_xforward},
 	[EXT_HELP] = {"HELP", NULL, NULL},
 };
 

@@ -61,5 +61,9 @@
  * up the oldest one are given up (slow senders must not fill the disk with other people's mail). */
 #define SEGMENTS_PINNED_MAX 16u
 
+/* One value of XCLIENT or XFORWARD, and all that XFORWARD says of a message. */
+#define PROXIED_VALUE_MAX    256u
+#define FORWARDED_OCTETS_MAX 2048u
+
 /* Octets of a peer's line or name that a log line shows. */
 #define LOG_PEER_OCTETS 256u

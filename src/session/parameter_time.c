@@ -6,6 +6,7 @@
  *   "HOLDFOR=" 1*9DIGIT          "HOLDUNTIL=" date-time ; RFC 3339, UTC */
 #include "fiber/fiber.h"
 #include "mail/date.h"
+#include "session/login.h"
 #include "session/parameter.h"
 
 #define TIME_DIGITS_MAX 9u
@@ -21,7 +22,7 @@ struct verdict param_mt_priority(struct session *s, struct span value)
 	if (priority < 0 || priority > 9 || (negative && priority == 0))
 		return PARAM_BAD("MT-PRIORITY is a number from -9 to 9");
 	priority = negative ? -priority : priority;
-	s->tx.priority_lowered = priority > 0 && !s->trusted;
+	s->tx.priority_lowered = priority > 0 && !s->trusted && !session_is_logged_in(s);
 	if (s->tx.priority_lowered)
 		priority = 0;
 	s->tx.priority = (uint64_t)(priority + MESSAGE_PRIORITY_BIAS);

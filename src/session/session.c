@@ -38,6 +38,8 @@ static struct verdict (*const verbs[VERB_COUNT])(struct session *, const struct 
 	[VERB_VRFY] = verb_vrfy,
 	[VERB_EXPN] = verb_expn,
 	[VERB_ETRN] = verb_etrn,
+	[VERB_XCLIENT] = verb_xclient,
+	[VERB_XFORWARD] = verb_xforward,
 	[VERB_HELP] = verb_help,
 	[VERB_QUIT] = verb_quit,
 };
@@ -58,6 +60,7 @@ void session_reset(struct session *s)
 		arrival_done(a);
 	free(a);
 	transaction_reset(&s->tx);
+	buf_reset(&s->forwarded);
 }
 
 void session_end(struct session *s, const char *reason)
@@ -170,6 +173,12 @@ static SUSPENDS struct verdict next(struct session *s)
 		s, r == -EMSGSIZE ? VERDICT(500, "5.5.2", "Line too long") : handle(s, line, crlf));
 }
 
+struct verdict session_greeting(struct session *s)
+{
+	return reply_text(s, 220, "", "%s %s Postrider", s->config->hostname,
+		s->origin.role == LISTENER_LMTP ? "LMTP" : "ESMTP");
+}
+
 /* RFC 8314 3.3: the handshake comes before everything else. */
 static SUSPENDS int session_greet(struct session *s)
 {
@@ -180,8 +189,7 @@ static SUSPENDS int session_greet(struct session *s)
 			return r;
 		}
 	}
-	return reply_send(s, reply_text(s, 220, "", "%s %s Postrider", s->config->hostname,
-				     s->origin.role == LISTENER_LMTP ? "LMTP" : "ESMTP"));
+	return reply_send(s, session_greeting(s));
 }
 
 static SUSPENDS int session_run(struct session *s)
@@ -217,6 +225,7 @@ static void session_free(struct session *s)
 	buf_done(&s->end_point);
 	buf_done(&s->fingerprint);
 	buf_done(&s->subject);
+	buf_done(&s->forwarded);
 	buf_done(&s->reply);
 	buf_done(&s->text);
 	list_remove(&s->node);
@@ -230,12 +239,27 @@ static void session_free(struct session *s)
 		srv->session_ended(srv);
 }
 
+/* Who the client is, where something comes before the greeting that says so. */
+static SUSPENDS int session_meet(struct session *s)
+{
+	int r = s->origin.preamble ? s->origin.preamble(s->io, s->config, &s->origin) : 0;
+
+	s->peer = s->origin.client;
+	if (r == 0 && s->origin.preamble)
+		session_classify(s);
+	if (r < 0)
+		s->end = r == -ECANCELED ? "drain" : "proxy";
+	return r;
+}
+
 static void session_main(void *arg)
 {
 	struct session *s = arg;
 
+	int r = session_meet(s);
 	event_connect(s);
-	int r = session_run(s);
+	if (r == 0)
+		r = session_run(s);
 	if (r < 0 && !s->end)
 		s->end = r == -ETIMEDOUT ? "timeout" : r == -ECANCELED ? "drain" : "closed";
 	event_end(s);
@@ -243,7 +267,7 @@ static void session_main(void *arg)
 }
 
 /* What the configuration says about this client, once. */
-static void session_classify(struct session *s)
+void session_classify(struct session *s)
 {
 	const struct config *c = s->config;
 
@@ -278,6 +302,7 @@ int session_start(struct server *srv, int fd, const struct session_origin *origi
 	s->login = BUF_INIT(PATH_MAX_SMTP + DOMAIN_MAX);
 	s->exporter = s->end_point = s->fingerprint = BUF_INIT(64);
 	s->subject = BUF_INIT(4096);
+	s->forwarded = BUF_INIT(FORWARDED_OCTETS_MAX);
 	s->reply = BUF_INIT(REPLY_OCTETS_MAX);
 	s->text = BUF_INIT(REPLY_OCTETS_MAX);
 	stream_set_timeout(

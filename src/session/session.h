@@ -6,12 +6,19 @@
 /* Where a connection comes from. */
 struct session_origin {
 	struct address client;
+	struct address server;		  /* where it was reached; len 0: ask the socket */
+	struct address proxy;		  /* who said so, before the greeting; len 0: nobody */
+	const struct config_listener *at; /* NULL: none of the configuration; as long as listener */
 	enum listener_role role;
 	enum tls_mode tls;
 	enum tls_wish tls_client;
 	struct span listener; /* its name; lives as long as the settings it was taken from */
 	bool local;	      /* the submission socket of this machine: may relay */
 	uint64_t uid;	      /* of the peer of that socket */
+	/* Reads what comes before the greeting and says who the client is; NULL: nothing comes. A
+	 * negative errno ends the connection without a word. */
+	int (*preamble)(
+		struct stream *io, const struct config *c, struct session_origin *o); /* SUSPENDS */
 	void (*ended)(const struct session_origin
 			*o); /* the connection is gone (its permit is free); may be NULL */
 	void *arg;

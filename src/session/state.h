@@ -13,7 +13,9 @@ struct session {
 	struct session_origin origin;
 	struct fiber *fiber;
 	struct stream *io;
-	uint64_t number; /* in the log */
+	struct address peer;  /* the client at the greeting, whatever XCLIENT says later */
+	struct buf forwarded; /* of XFORWARD, for the log: "ADDR=192.0.2.1 HELO=x" */
+	uint64_t number;      /* in the log */
 	uint64_t started_usec;
 
 	bool trusted;	     /* the client may relay */
@@ -42,6 +44,10 @@ struct session {
 };
 /* The client's address without port, or "local". */
 void session_client_text(const struct session *s, struct buf *out);
+/* What the configuration says about this client. */
+void session_classify(struct session *s);
+/* RFC 5321 3.1, 4.3.1 */
+struct verdict session_greeting(struct session *s);
 /* Forgets the transaction, and the chunks that came of it. */
 void session_reset(struct session *s);
 /* The session ends after this reply. reason: a fixed word for the log. */

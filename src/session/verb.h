@@ -20,5 +20,7 @@ SUSPENDS struct verdict verb_noop(struct session *s, const struct command *c);
 SUSPENDS struct verdict verb_vrfy(struct session *s, const struct command *c);
 SUSPENDS struct verdict verb_expn(struct session *s, const struct command *c);
 SUSPENDS struct verdict verb_etrn(struct session *s, const struct command *c);
+SUSPENDS struct verdict verb_xclient(struct session *s, const struct command *c);
+SUSPENDS struct verdict verb_xforward(struct session *s, const struct command *c);
 SUSPENDS struct verdict verb_help(struct session *s, const struct command *c);
 SUSPENDS struct verdict verb_quit(struct session *s, const struct command *c);

@@ -29,15 +29,18 @@ static struct verdict check_state(const struct session *s)
 /* Is the literal "[192.0.2.1]" or "[IPv6:2001:db8::1]" the address of our end of the connection? */
 static bool literal_is_ours(const struct session *s, struct span literal)
 {
-	struct address ours = {.len = sizeof(ours.ss)}, named;
+	struct address ours = s->origin.server, named;
 	struct span inner = span_from(span_head(literal, literal.len - 1), 1);
 
 	if (span_starts_nocase(inner, SPAN_LIT("IPv6:")))
 		inner = span_from(inner, 5);
 	if (address_parse(inner, 25, &named) < 0)
 		return false;
-	if (getsockname(stream_fd(s->io), (struct sockaddr *)&ours.ss, &ours.len) < 0)
-		return false;
+	if (ours.len == 0) {
+		ours.len = sizeof(ours.ss);
+		if (getsockname(stream_fd(s->io), (struct sockaddr *)&ours.ss, &ours.len) < 0)
+			return false;
+	}
 	return address_equal_host(&ours, &named);
 }
 

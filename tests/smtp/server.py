@@ -63,6 +63,11 @@ CONFIGS = {
         '  deliver = "maildir:mail/{domain}/{local}"  vrfy = true  expn = true  etrn = true }\n'
         'route ".waits.example" { via = "smtp://127.0.0.1:9"  etrn = true }'
     },
+    "proxied": {
+        "more": 'listener "behind" { address = {"127.0.0.1:@second@"}  proxy = {"127.0.0.4/32"}'
+        '  xclient = {"127.0.0.5/32"}  xforward = {"127.0.0.6/32"} }',
+        "via": 'via = "smtp://127.0.0.1:9"',
+    },
     "few": {"limits": "connections = 4", "more": "processes { receivers = 1 }"},
 }
 
