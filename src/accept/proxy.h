@@ -3,9 +3,8 @@
 #pragma once
 #include "net/address.h"
 
-#define PROXY_HEADER_MAX                                                                           \
-	2048u /* version 1 needs 107; version 2 may add TLVs, which are ignored                    \
-	       */
+/* Version 1 needs 107; version 2 may add TLVs, which are ignored. */
+#define PROXY_HEADER_MAX 2048u
 
 struct proxy_header {
 	bool keep; /* LOCAL, UNKNOWN: the connection's own addresses stand */
