@@ -38,6 +38,11 @@ const char *verify_route_title(const char *title)
 {
 	if (strcmp(title, "*") == 0)
 		return NULL;
+	/* "from:DOMAIN", "from:USER@DOMAIN": by the sender. */
+	if (strncmp(title, "from:", 5) == 0) {
+		const char *at = strrchr(title, '@');
+		return name_problem(span_str(at ? at + 1 : title + 5));
+	}
 	return name_problem(span_str(title[0] == '.' ? title + 1 : title));
 }
 

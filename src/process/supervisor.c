@@ -142,6 +142,33 @@ void supervisor_child_ready(struct supervisor *s)
 	supervisor_say(s, "READY=1");
 }
 
+static bool has_dns_port(const struct config *c, uint16_t port)
+{
+	bool has = port == 53;
+
+	for (size_t i = 0; i < c->dns.n_servers && !has; i++)
+		has = address_port(&c->dns.servers[i].address) == port;
+	for (size_t i = 0; i < c->dns.n_stubs && !has; i++)
+		has = address_port(&c->dns.stubs[i].server) == port;
+	for (size_t i = 0; i < c->dns.n_forwards && !has; i++)
+		has = address_port(&c->dns.forwards[i].server) == port;
+	return has;
+}
+
+/* The resolver may connect to the ports that it was started with. */
+static bool has_new_dns_port(const struct config *next, const struct config *old)
+{
+	bool new = false;
+
+	for (size_t i = 0; i < next->dns.n_servers && !new; i++)
+		new = !has_dns_port(old, address_port(&next->dns.servers[i].address));
+	for (size_t i = 0; i < next->dns.n_stubs && !new; i++)
+		new = !has_dns_port(old, address_port(&next->dns.stubs[i].server));
+	for (size_t i = 0; i < next->dns.n_forwards && !new; i++)
+		new = !has_dns_port(old, address_port(&next->dns.forwards[i].server));
+	return new;
+}
+
 static void reload(struct supervisor *s)
 {
 	struct buf errors = BUF_INIT(1 << 16);
@@ -166,6 +193,7 @@ static void reload(struct supervisor *s)
 	} else {
 		/* What a process may reach is fixed for its life (landlock). */
 		bool new_folder = c && resources_have_new_folder(&next, &s->resources);
+		bool new_port = c && has_new_dns_port(c, s->config);
 		if (c) {
 			resources_adopt(&next, &s->resources);
 			s->resources = next;
@@ -180,6 +208,8 @@ static void reload(struct supervisor *s)
 		children_reload(s);
 		if (new_folder)
 			children_renew(s, ROLE_MAILBOX);
+		if (new_port)
+			children_renew(s, ROLE_RESOLVER);
 		log_text(LOG_LEVEL_INFO, "reloaded", "the new configuration is in force");
 	}
 	supervisor_say(s, "READY=1");

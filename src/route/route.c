@@ -112,16 +112,39 @@ static bool title_matches(const char *title, struct span domain)
 	return span_equal_nocase(domain, t);
 }
 
-/* The most telling title wins: exact, then the longest ".suffix", then "*". */
-static const struct config_route *block_for(const struct config *c, struct span domain)
+/* "from:example.org" and "from:ada@example.org", about mail of these senders. */
+#define FROM_TITLE "from:"
+
+static bool from_matches(const char *title, struct span sender)
+{
+	struct span t = span_from(span_str(title), sizeof(FROM_TITLE) - 1);
+
+	if (span_index(t, '@') == t.len)
+		sender = span_from(sender, span_index(sender, '@') + 1);
+	return span_equal_nocase(sender, t);
+}
+
+/* How much a title that matches says; 0: it does not match. Who is named exactly comes first, then
+ * the longest ".suffix", the sender, the sender's domain, and "*". */
+static size_t title_weight(const char *title, struct span domain, struct span sender)
+{
+	if (strncmp(title, FROM_TITLE, sizeof(FROM_TITLE) - 1) == 0)
+		return !from_matches(title, sender) ? 0 : strchr(title, '@') ? 3 : 2;
+	if (!title_matches(title, domain))
+		return 0;
+	return title[0] == '*' ? 1 : strlen(title) + (title[0] == '.' ? 4 : 1024);
+}
+
+/* The most telling title wins. */
+static const struct config_route *block_for(
+	const struct config *c, struct span domain, struct span sender)
 {
 	const struct config_route *best = NULL;
 	size_t best_len = 0;
 
 	for (size_t i = 0; i < c->n_routes; i++) {
-		const char *title = c->routes[i].domain;
-		size_t len = title[0] == '*' ? 1 : strlen(title) + (title[0] == '.' ? 1 : 1024);
-		if (title_matches(title, domain) && len > best_len) {
+		size_t len = title_weight(c->routes[i].domain, domain, sender);
+		if (len > best_len) {
 			best = &c->routes[i];
 			best_len = len;
 		}
@@ -164,10 +187,10 @@ static int block_hop(const struct config_route *block, const struct path *p, con
 	return named_hop(&block->via, block->domain, p, domain, a, ret);
 }
 
-static int foreign_hop(
-	const struct route *r, const struct path *p, struct arena *a, struct hop *ret)
+static int foreign_hop(const struct route *r, const struct path *p, struct span sender,
+	struct arena *a, struct hop *ret)
 {
-	const struct config_route *block = block_for(r->config, p->domain);
+	const struct config_route *block = block_for(r->config, p->domain, sender);
 
 	if (block)
 		return block_hop(block, p, NULL, a, ret);
@@ -194,8 +217,8 @@ int route_next_hop(
 		return e;
 	}
 	if (!local)
-		return foreign_hop(r, &p, a, ret);
-	const struct config_route *block = block_for(r->config, p.domain);
+		return foreign_hop(r, &p, ask->reverse_path, a, ret);
+	const struct config_route *block = block_for(r->config, p.domain, ask->reverse_path);
 	int e = 0;
 	if (l.tables->unreadable) {
 		*ret = (struct hop){.kind = HOP_TEMPORARY,

@@ -246,3 +246,16 @@ def test_resolver_killed_under_load(node, net, hosts):
     got = sorted(r for m in sink.messages for r in m.recipients)
     assert got == sorted([f"u{i}@good.example" for i in range(60)] + [f"v{i}@sibling.example" for i in range(60)])
     assert not n.events(FAILED)
+
+
+def test_reload_changes_servers(node, net):
+    """Mail that waits for a wrong name server goes on when the configuration is fixed, at another port, too."""
+    right = net.config(timeout="3s")
+    n = node(text=None, name="mx", via='via = "mx"', queue='retry = {"2s"}',
+             more=right.replace(f":{net.port}", ":25299"))
+    n.start()
+    submit(n, "u@null.example")
+    assert row_of(n, DEFERRED, "u@null.example")["enhanced"] == "4.4.3"
+    n.write_config(more=right)
+    n.process.send_signal(signal.SIGHUP)
+    assert row_of(n, FAILED, "u@null.example", seconds=20)["enhanced"] == "5.1.10"

@@ -42,6 +42,8 @@ static int set_up(void **state)
 		"relay { from = {\"127.0.0.0/8\"} via = \"smtp://127.0.0.1:2626\" }\n"
 		"route \"partner.example\" { via = \"lmtp:unix:/run/lmtp\" }\n"
 		"route \".sub.example\" { via = \"discard:\" }\n"
+		"route \"from:news.example\" { via = \"smtp://127.0.0.1:2727\" }\n"
+		"route \"from:boss@news.example\" { via = \"smtp://127.0.0.1:2828\" }\n"
 		"route \"deep.sub.example\" { via = \"hold\" }\n"
 		"domain \"one.example\" { users = \"file:/tmp/u\" aliases = \"file:/tmp/a\" "
 		"deliver = "
@@ -233,6 +235,35 @@ static void route_next_hop__every_kind(void **state)
 	}
 }
 
+static void route_next_hop__by_sender(void **state)
+{
+	struct world *w = *state;
+	static const struct {
+		const char *sender, *address, *site;
+	} rows[] = {
+		{"x@news.example", "y@far.example", "smtp://127.0.0.1:2727"},
+		{"X@NEWS.example", "y@far.example", "smtp://127.0.0.1:2727"},
+		{"Boss@news.example", "y@far.example", "smtp://127.0.0.1:2828"},
+		{"x@other.example", "y@far.example", "smtp://127.0.0.1:2626"},
+		{"x@sub.news.example", "y@far.example", "smtp://127.0.0.1:2626"},
+		{"", "y@far.example", "smtp://127.0.0.1:2626"},
+		{"boss@news.example", "y@a.sub.example", "discard:"},
+		{"boss@news.example", "ada@one.example", "maildir:/m/one.example/{local}"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct arena *a = arena_new(1 << 20);
+		struct expand_ask ask = {.address = span_str(rows[i].address),
+			.reverse_path = span_str(rows[i].sender)};
+		struct hop hop = {0};
+		assert_int_equal(route_next_hop(&w->route, &ask, a, &hop), 0);
+		if (!span_equal(hop.site, span_str(rows[i].site)))
+			fail_msg("from %s to %s: want %s, got %.*s", rows[i].sender,
+				rows[i].address, rows[i].site, SPAN_FMT(hop.site));
+		arena_free(a);
+	}
+}
+
 static void tables__problems_name_file_and_line(void **state)
 {
 	struct world *w = *state;
@@ -370,6 +401,7 @@ int main(void)
 			route_lookup__unreadable_table_is_temporary, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(route_expand__every_kind, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(route_next_hop__every_kind, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(route_next_hop__by_sender, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			tables__problems_name_file_and_line, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
