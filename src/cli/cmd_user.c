@@ -2,28 +2,15 @@
  * Passwords come from standard input only (never from argv, where `ps` shows them); they are hashed
  * by the system's crypt(3), yescrypt by default, and SCRAM keys are made beside. The running server
  * takes a change up by itself. */
-#include "base/base64.h"
+#include "cli/user_command.h"
 #include "cli/user_store.h"
 #include "mail/path.h"
-#include "sasl/credentials.h"
 #include "sasl/plain.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-#define REST_MAX 65536u
-
-struct user_command {
-	struct config *config;
-	const struct config_domain *domain;
-	struct buf local;
-	const char *name;     /* NAME@DOMAIN as given */
-	const char *words[2]; /* what else stands there */
-	unsigned n_words;
-	bool password_stdin, no_scram, json;
-};
 
 static int find_domain(struct user_command *u, struct span domain)
 {
@@ -77,7 +64,7 @@ static int read_password(struct buf *out)
 	return 0;
 }
 
-static int edited(struct user_command *u, int r)
+int user_edited(struct user_command *u, int r)
 {
 	if (r == -EEXIST)
 		cli_error("%s exists already: use user passwd", u->name);
@@ -106,7 +93,7 @@ static int make_secrets(struct user_command *u, struct span password, struct buf
 }
 
 /* What stands behind the user's name now; false: there is no such user. */
-static bool find_rest(struct user_command *u, struct buf *rest, int *ret_status)
+bool user_find_rest(struct user_command *u, struct buf *rest, int *ret_status)
 {
 	struct users_file *users = NULL;
 	struct span found = SPAN_NULL;
@@ -117,7 +104,7 @@ static bool find_rest(struct user_command *u, struct buf *rest, int *ret_status)
 		known = users_file_hash(users, buf_span(&u->local), &found);
 		buf_put(rest, found);
 		if (!known)
-			*ret_status = edited(u, -ENOENT);
+			*ret_status = user_edited(u, -ENOENT);
 		users_file_free(users);
 	}
 	return known;
@@ -143,14 +130,14 @@ static int set_password(struct user_command *u, enum users_edit how)
 		   old = BUF_INIT(REST_MAX);
 	int status = 0;
 
-	if (how == USERS_CHANGE && !find_rest(u, &old, &status))
+	if (how == USERS_CHANGE && !user_find_rest(u, &old, &status))
 		goto out;
 	status = u->password_stdin ? read_password(&password) : 0;
 	if (status == 0 && u->password_stdin)
 		status = make_secrets(u, buf_span(&password), &rest);
 	keep_fields(buf_span(&old), &rest);
 	if (status == 0)
-		status = edited(
+		status = user_edited(
 			u, user_store_edit(u->domain, how, buf_span(&u->local), buf_span(&rest)));
 out:
 	if (password.ptr)
@@ -163,9 +150,34 @@ out:
 
 /* ---- list, test ---- */
 
-static void print_json(struct span name, const char *domain, const struct credentials *c)
+/* "2026-11-22", or "never". */
+void user_format_date(uint64_t seconds, char out[static 32])
+{
+	time_t when = (time_t)seconds;
+	struct tm tm;
+
+	(void)snprintf(out, 32, "never");
+	if (seconds && gmtime_r(&when, &tm))
+		(void)strftime(out, 32, "%Y-%m-%d", &tm);
+}
+
+void user_last_use(const struct user_command *u, struct span name, const char *domain,
+	struct span label, char out[static 32])
+{
+	struct buf login = BUF_INIT(1024);
+
+	buf_printf(&login, "%.*s@%s", SPAN_FMT(name), domain);
+	user_format_date(user_store_last_use(u->config, buf_span(&login), label), out);
+	buf_done(&login);
+}
+
+static void print_json(const struct user_command *u, struct span name, const char *domain,
+	const struct credentials *c)
 {
 	struct buf b = BUF_INIT(4096);
+	char used[32];
+
+	user_last_use(u, name, domain, SPAN_LIT("-"), used);
 
 	buf_printf(&b, "{\"user\": \"%.*s@%s\", \"login\": %s, \"scram\": [", SPAN_FMT(name),
 		domain, credentials_can_log_in(c) ? "true" : "false");
@@ -175,14 +187,18 @@ static void print_json(struct span name, const char *domain, const struct creden
 	buf_str(&b, "], \"app_passwords\": [");
 	for (size_t i = 0; i < c->n_apps; i++)
 		buf_printf(&b, "%s\"%.*s\"", i ? ", " : "", SPAN_FMT(c->apps[i].label));
-	buf_printf(&b, "], \"certificates\": %zu}\n", c->n_certificates);
+	buf_printf(&b, "], \"certificates\": %zu, \"used\": \"%s\"}\n", c->n_certificates, used);
 	if (b.error == 0)
 		(void)fwrite(b.ptr, 1, b.len, stdout);
 	buf_done(&b);
 }
 
-static void print_row(struct span name, const char *domain, const struct credentials *c)
+static void print_row(const struct user_command *u, struct span name, const char *domain,
+	const struct credentials *c)
 {
+	char used[32];
+
+	user_last_use(u, name, domain, SPAN_LIT("-"), used);
 	(void)printf("%.*s@%s", SPAN_FMT(name), domain);
 	if (!credentials_can_log_in(c))
 		(void)printf("  (no password)");
@@ -194,6 +210,8 @@ static void print_row(struct span name, const char *domain, const struct credent
 	if (c->n_certificates)
 		(void)printf("  %zu certificate%s", c->n_certificates,
 			c->n_certificates == 1 ? "" : "s");
+	if (strcmp(used, "never") != 0)
+		(void)printf("  last used %s", used);
 	(void)printf("\n");
 }
 
@@ -216,7 +234,10 @@ static int list(struct user_command *u)
 		while (users_file_next(users, &cursor, &name, &rest)) {
 			struct credentials c;
 			credentials_parse(rest, &c);
-			(u->json ? print_json : print_row)(name, d->name, &c);
+			if (u->json)
+				print_json(u, name, d->name, &c);
+			else
+				print_row(u, name, d->name, &c);
 		}
 		users_file_free(users);
 	}
@@ -249,7 +270,7 @@ static int test_password(struct user_command *u)
 	const char *answer = NULL;
 	int status = 0;
 
-	if (find_rest(u, &rest, &status)) {
+	if (user_find_rest(u, &rest, &status)) {
 		credentials_parse(buf_span(&rest), &c);
 		if (read_password(&password) == 0)
 			answer = test_secrets(&c, buf_span(&password));
@@ -260,167 +281,6 @@ static int test_password(struct user_command *u)
 		explicit_bzero(password.ptr, password.cap);
 	buf_done(&password);
 	buf_done(&rest);
-	return status;
-}
-
-/* ---- app passwords, certificates ---- */
-
-/* The line without the field that starts so and goes on with `value` up to `end`; true: it was
- * there. */
-static bool drop_field(
-	struct span rest, const char *start, struct span value, char end, struct buf *out)
-{
-	bool found = false;
-
-	for (bool first = true; rest.len || first; first = false) {
-		struct span field = span_head(rest, span_index(rest, ':'));
-		rest = span_from(rest, field.len + 1);
-		struct span tail = span_from(field, strlen(start));
-		bool this = span_starts_nocase(field, span_str(start)) &&
-			    span_equal(span_head(tail, span_index(tail, end)), value);
-		found |= this;
-		if (this)
-			continue;
-		if (!first)
-			buf_char(out, ':');
-		buf_put(out, field);
-	}
-	return found;
-}
-
-static int app_list(struct user_command *u, const struct credentials *c)
-{
-	for (size_t i = 0; i < c->n_apps; i++) {
-		time_t created = (time_t)c->apps[i].created;
-		struct tm tm;
-		char date[32] = "";
-		if (gmtime_r(&created, &tm))
-			(void)strftime(date, sizeof(date), "%Y-%m-%d", &tm);
-		if (u->json)
-			(void)printf("{\"user\": \"%s\", \"app\": \"%.*s\", \"created\": \"%s\"}\n",
-				u->name, SPAN_FMT(c->apps[i].label), date);
-		else
-			(void)printf("%.*s  made %s\n", SPAN_FMT(c->apps[i].label), date);
-	}
-	return EX_OK_;
-}
-
-static int app_add(
-	struct user_command *u, struct span label, const struct credentials *c, struct buf *rest)
-{
-	struct buf password = BUF_INIT(64), print = BUF_INIT(64);
-
-	if (c->n_apps >= APP_PASSWORDS_MAX) {
-		cli_error(
-			"%s has %u app passwords already: remove one", u->name, APP_PASSWORDS_MAX);
-		return EX_DATA_;
-	}
-	for (size_t i = 0; i < c->n_apps; i++)
-		if (span_equal(c->apps[i].label, label)) {
-			cli_error("%s has an app password of that name: remove it first", u->name);
-			return EX_DATA_;
-		}
-	int r = app_password_make(&password, &print);
-	buf_printf(rest, ":{APP}%.*s,%lld,%.*s", SPAN_FMT(label), (long long)time(NULL),
-		SPAN_FMT(buf_span(&print)));
-	if (r == 0)
-		r = user_store_edit(u->domain, USERS_CHANGE, buf_span(&u->local), buf_span(rest));
-	if (r == 0)
-		(void)printf("%.*s\n", SPAN_FMT(buf_span(&password)));
-	buf_done(&password);
-	buf_done(&print);
-	return edited(u, r);
-}
-
-/* app add|list|remove NAME@DOMAIN [LABEL], cert add|remove NAME@DOMAIN FINGERPRINT */
-static int app(struct user_command *u, const char *verb)
-{
-	struct buf rest = BUF_INIT(REST_MAX), less = BUF_INIT(REST_MAX);
-	struct span label = span_str(u->n_words ? u->words[0] : "");
-	struct credentials c;
-	int status;
-
-	if (!find_rest(u, &rest, &status))
-		goto out;
-	credentials_parse(buf_span(&rest), &c);
-	status = EX_USAGE_;
-	if (strcmp(verb, "list") == 0) {
-		status = app_list(u, &c);
-	} else if (!app_label_ok(label)) {
-		cli_error("give the app password a name: letters, digits, '-', '_', '.'");
-	} else if (strcmp(verb, "add") == 0) {
-		status = app_add(u, label, &c, &rest);
-	} else if (strcmp(verb, "remove") == 0) {
-		if (drop_field(buf_span(&rest), "{APP}", label, ',', &less)) {
-			status = edited(u, user_store_edit(u->domain, USERS_CHANGE,
-						   buf_span(&u->local), buf_span(&less)));
-		} else {
-			cli_error("%s has no app password of that name", u->name);
-			status = EX_NOUSER_;
-		}
-	} else {
-		cli_error("user app %s: use add, list or remove", verb);
-	}
-out:
-	buf_done(&rest);
-	buf_done(&less);
-	return status;
-}
-
-/* 64 hex digits, with or without colons, as openssl x509 -fingerprint -sha256 prints them: those
- * octets; anything else is a subject. */
-static void certificate_key(const char *text, struct buf *out)
-{
-	struct buf octets = BUF_INIT(64);
-	int high = -1;
-
-	for (const char *p = text; *p; p++) {
-		int v = *p >= '0' && *p <= '9'	 ? *p - '0'
-			: *p >= 'a' && *p <= 'f' ? *p - 'a' + 10
-			: *p >= 'A' && *p <= 'F' ? *p - 'A' + 10
-						 : -1;
-		if (*p == ':')
-			continue;
-		if (v < 0) {
-			octets.error = -EINVAL;
-			break;
-		}
-		if (high >= 0)
-			buf_char(&octets, (char)(high << 4 | v));
-		high = high >= 0 ? -1 : v;
-	}
-	bool fingerprint = octets.error == 0 && octets.len == 32 && high < 0;
-	base64_encode(fingerprint ? buf_span(&octets) : span_str(text), out);
-	buf_done(&octets);
-}
-
-static int cert(struct user_command *u, const char *verb)
-{
-	struct buf rest = BUF_INIT(REST_MAX), less = BUF_INIT(REST_MAX), key = BUF_INIT(8192);
-	int status = EX_USAGE_;
-
-	if (u->n_words != 1 || (strcmp(verb, "add") != 0 && strcmp(verb, "remove") != 0)) {
-		cli_error("use user cert add|remove NAME@DOMAIN FINGERPRINT-OR-SUBJECT");
-		return status;
-	}
-	if (!find_rest(u, &rest, &status))
-		goto out;
-	certificate_key(u->words[0], &key);
-	bool known = drop_field(buf_span(&rest), "{CERT}", buf_span(&key), ':', &less);
-	if (strcmp(verb, "add") == 0) {
-		buf_str(&less, ":{CERT}");
-		buf_put(&less, buf_span(&key));
-	} else if (!known) {
-		cli_error("%s has no such certificate", u->name);
-		status = EX_NOUSER_;
-		goto out;
-	}
-	status = edited(
-		u, user_store_edit(u->domain, USERS_CHANGE, buf_span(&u->local), buf_span(&less)));
-out:
-	buf_done(&rest);
-	buf_done(&less);
-	buf_done(&key);
 	return status;
 }
 
@@ -468,13 +328,13 @@ static int run(struct cli *cli, struct user_command *u)
 	if (status)
 		return status;
 	if (strcmp(verb, "app") == 0)
-		return app(u, second);
+		return user_app(u, second);
 	if (strcmp(verb, "cert") == 0)
-		return cert(u, second);
+		return user_cert(u, second);
 	if (strcmp(verb, "add") == 0)
 		return set_password(u, USERS_ADD);
 	if (strcmp(verb, "remove") == 0)
-		return edited(u,
+		return user_edited(u,
 			user_store_edit(u->domain, USERS_REMOVE, buf_span(&u->local), SPAN_NULL));
 	if (strcmp(verb, "passwd") == 0) {
 		u->password_stdin = true;

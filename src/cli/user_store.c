@@ -70,3 +70,26 @@ int user_store_edit(
 	buf_done(&errors);
 	return r;
 }
+
+/* Lines "used LOGIN LABEL SECONDS" of data/auth/learned (directory/learned.c). */
+uint64_t user_store_last_use(const struct config *c, struct span login, struct span label)
+{
+	struct buf path = BUF_INIT(8192), text = BUF_INIT(USERS_FILE_MAX), start = BUF_INIT(1024);
+	uint64_t seconds = 0;
+
+	buf_printf(&path, "%s/auth/learned", c->data);
+	buf_char(&path, '\0');
+	buf_printf(&start, "used %.*s %.*s ", SPAN_FMT(login), SPAN_FMT(label));
+	CLEANUP(fd_closep) int fd = path.error ? -1 : open(path.ptr, O_RDONLY | O_CLOEXEC);
+	struct span rest = fd >= 0 && read_all(fd, &text) == 0 ? buf_span(&text) : SPAN_NULL;
+	while (rest.len && seconds == 0) {
+		struct span line = span_head(rest, span_index(rest, '\n'));
+		rest = span_from(rest, line.len + 1);
+		if (span_equal(span_head(line, start.len), buf_span(&start)))
+			(void)!span_to_u64(span_from(line, start.len), UINT32_MAX, &seconds);
+	}
+	buf_done(&path);
+	buf_done(&text);
+	buf_done(&start);
+	return seconds;
+}

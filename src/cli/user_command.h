@@ -1,0 +1,28 @@
+/* Inner to `postrider user`: one command, and what its files share. */
+#pragma once
+#include "cli/cli.h"
+#include "sasl/credentials.h"
+
+#define REST_MAX 65536u /* what stands behind a user's name */
+
+struct user_command {
+	struct config *config;
+	const struct config_domain *domain;
+	struct buf local;
+	const char *name;     /* NAME@DOMAIN as given */
+	const char *words[2]; /* what else stands there */
+	unsigned n_words;
+	bool password_stdin, no_scram, json;
+};
+/* What stands behind the user's name now; false: there is no such user, and how to exit. */
+bool user_find_rest(struct user_command *u, struct buf *rest, int *ret_status);
+/* The exit status for the result of an edit; says what -EEXIST and -ENOENT mean. */
+int user_edited(struct user_command *u, int r);
+/* "2026-11-22", or "never". */
+void user_format_date(uint64_t seconds, char out[static 32]);
+void user_last_use(const struct user_command *u, struct span name, const char *domain,
+	struct span label, char out[static 32]);
+
+/* app add|list|remove NAME@DOMAIN [LABEL]; cert add|remove NAME@DOMAIN FINGERPRINT */
+int user_app(struct user_command *u, const char *verb);
+int user_cert(struct user_command *u, const char *verb);
