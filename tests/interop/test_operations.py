@@ -3,10 +3,12 @@
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import signal
 import smtplib
 import socket
+import ssl
 import stat
 import subprocess
 import tempfile
@@ -405,6 +407,17 @@ def test_evaluation_mode__as_make_run_starts_it(tmp_path):
         wait_until(lambda: new.is_dir() and len(list(new.iterdir())) == 1)
         with smtplib.SMTP("127.0.0.1", 2525, timeout=20) as s, pytest.raises(smtplib.SMTPRecipientsRefused):
             s.sendmail("me@localhost", ["you@example.com"], text("hello"))
+        # The demo account, by the password that was printed; nothing leaves the machine.
+        password = re.search(r"user demo, password (\S+)", (tmp_path / "said").read_text())[1]
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with smtplib.SMTP("127.0.0.1", 2587, timeout=20) as s:
+            s.starttls(context=context)
+            s.login("demo", password)
+            s.sendmail("demo@localhost", ["you@localhost"], "Subject: hello again\r\n\r\nIt works.\r\n")
+            with pytest.raises(smtplib.SMTPRecipientsRefused):
+                s.sendmail("demo@localhost", ["you@example.com"], text("hello"))
+        wait_until(lambda: len(list(new.iterdir())) == 2)
     finally:
         p.terminate()
         assert p.wait(15) == 0

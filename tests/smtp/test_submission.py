@@ -297,6 +297,77 @@ def test_scram_is_offered_where_all_have_keys(own):
         time.sleep(0.2)
 
 
+def test_plain_teaches_scram_keys(own):
+    """Where users have none, each login by PLAIN adds them; they are worth nothing with another password."""
+    own.start(scram=False)
+    for name in ("alice@example.org", "bob@example.org", "alice@db.example"):
+        own.login(name).close()
+
+    def offered():
+        with contextlib.closing(own.connect()) as client:
+            return "SCRAM-SHA-256" in client.esmtp_features["auth"].split()
+
+    def wait_until(condition, seconds=20):
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end
+            time.sleep(0.2)
+
+    def scram(password, **kw):
+        with contextlib.closing(own.connect()) as client:
+            return scram_exchange(client, "SCRAM-SHA-256", Scram("alice", password))
+
+    wait_until(offered)
+    assert scram(PASSWORD) == 235 and scram("wrong") == 535
+    learned = own.server.folder / "data" / "auth" / "learned"
+    wait_until(lambda: learned.exists() and learned.read_text().count("keys ") == 3)
+    assert "last used 2" in user(own.server, "list", "db.example")
+    # It outlives the directory process.
+    os.kill(directory_pid(own.server), signal.SIGKILL)
+    own.server.await_events("process-restarted")
+    wait_until(lambda: scram(PASSWORD) == 235)
+    user(own.server, "passwd", "alice@example.org", "--no-scram", password="another")
+    wait_until(lambda: not offered())
+    own.server.check_log = lambda: None  # a process did die
+
+
+def test_external(own):
+    """A client's certificate, by fingerprint; SASL's identity has to be that user's."""
+    for name in ("alice", "mallory"):
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+             "-keyout", own.server.folder / f"{name}.key", "-out", own.server.folder / f"{name}.pem", "-subj", f"/CN={name}"],
+            check=True, capture_output=True)  # fmt: skip
+    own.configure()
+    said = subprocess.run(["openssl", "x509", "-in", own.server.folder / "alice.pem", "-noout", "-fingerprint", "-sha256"],
+                          check=True, capture_output=True, text=True).stdout  # fmt: skip
+    user(own.server, "cert", "add", "alice@db.example", said.strip().split("=")[1])
+    conf = own.server.conf.read_text()
+    own.server.conf.write_text(conf.replace("tls { certificate", 'tls { client = request  certificate'))
+    own.server.start()
+
+    def connect(name):
+        context = own.context()
+        if name:
+            context.load_cert_chain(own.server.folder / f"{name}.pem", own.server.folder / f"{name}.key")
+        client = smtplib.SMTP("127.0.0.1", own.port, "client.example.net", 20)
+        client.ehlo()
+        client.starttls(context=context)
+        client.ehlo()
+        return client
+
+    rows = [("alice", "=", 235), ("alice", b64("alice@db.example"), 235), ("alice", b64("bob@example.org"), 535),
+            ("mallory", "=", 535), ("mallory", b64("alice@db.example"), 535)]  # fmt: skip
+    for certificate, response, want in rows:
+        with contextlib.closing(connect(certificate)) as client:
+            assert client.esmtp_features["auth"].split()[0] == "EXTERNAL"
+            assert client.docmd("AUTH", f"EXTERNAL {response}")[0] == want, (certificate, response)
+    with contextlib.closing(connect(None)) as client:
+        assert "EXTERNAL" not in client.esmtp_features["auth"]
+        assert client.docmd("AUTH", "EXTERNAL =")[0] == 504
+    assert own.server.await_events("auth-ok", 2)[-1]["user"] == "alice@db.example"
+
+
 def test_mechanisms_as_configured(own):
     own.start(scram=False, auth='mechanisms = {"SCRAM-SHA-256", "PLAIN"}')
     with contextlib.closing(own.connect()) as client:
