@@ -368,7 +368,8 @@ static void answer_mxs(struct fake *f)
 		struct fake_mx ask = f->mxs[i];
 		answer_mx(f, &ask);
 	}
-	memmove(f->mxs, f->mxs + n, (f->n_mxs - n) * sizeof(*f->mxs));
+	if (f->n_mxs > n)
+		memmove(f->mxs, f->mxs + n, (f->n_mxs - n) * sizeof(*f->mxs));
 	f->n_mxs -= n;
 }
 
