@@ -135,6 +135,7 @@ struct config {
 		uint64_t errors;	       /* 20 */
 		uint64_t connections;	       /* 10000 in all */
 		uint64_t connections_per_ip;   /* 50; loopback and relay.from are exempt */
+		uint64_t line_length;	       /* octets of a message's line; 0: any */
 		uint64_t hops;		       /* 50 Received fields (RFC 5321 6.3) */
 		uint64_t command_timeout;      /* 5m */
 		uint64_t data_timeout;	       /* 3m between data blocks */

@@ -251,14 +251,14 @@ static void walk_tls(struct codec *k, struct config *c)
 static void walk_limits(struct codec *k, struct config *c)
 {
 	uint64_t *numbers[] = {&c->limits.message_size, &c->limits.recipients, &c->limits.errors,
-		&c->limits.transactions, &c->limits.recipient_domains, &c->queue.future_release,
-		&c->limits.connections, &c->limits.connections_per_ip, &c->limits.hops,
-		&c->limits.command_timeout, &c->limits.data_timeout, &c->limits.data_rate,
-		&c->queue.warn, &c->queue.expire, &c->queue.bounce_expire, &c->queue.concurrency,
-		&c->queue.connect_timeout, &c->queue.command_timeout, &c->queue.data_timeout,
-		&c->auth.message_size, &c->auth.recipients, &c->auth.messages_per_hour,
-		&c->auth.recipients_per_hour, &c->spool.segment_size, &c->spool.reserve,
-		&c->spool.compact, &c->grace};
+		&c->limits.line_length, &c->limits.transactions, &c->limits.recipient_domains,
+		&c->queue.future_release, &c->limits.connections, &c->limits.connections_per_ip,
+		&c->limits.hops, &c->limits.command_timeout, &c->limits.data_timeout,
+		&c->limits.data_rate, &c->queue.warn, &c->queue.expire, &c->queue.bounce_expire,
+		&c->queue.concurrency, &c->queue.connect_timeout, &c->queue.command_timeout,
+		&c->queue.data_timeout, &c->auth.message_size, &c->auth.recipients,
+		&c->auth.messages_per_hour, &c->auth.recipients_per_hour, &c->spool.segment_size,
+		&c->spool.reserve, &c->spool.compact, &c->grace};
 
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
 		walk_u64(k, numbers[i]);

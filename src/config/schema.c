@@ -100,6 +100,7 @@ static const struct key keys_limits[] = {
 		.read = value_number,
 		IN(limits.connections_per_ip),
 		RANGE(1, 1000000)},
+	{.name = "line_length", .read = value_number, IN(limits.line_length), RANGE(0, 1000000000)},
 	{.name = "hops", .read = value_number, IN(limits.hops), RANGE(1, 1000)},
 	{.name = "command_timeout", .read = value_duration, IN(limits.command_timeout), SECONDS(1)},
 	{.name = "data_timeout", .read = value_duration, IN(limits.data_timeout), SECONDS(1)},

@@ -50,6 +50,8 @@ struct verdict arrival_check(const struct arrival *a, const struct session *s)
 	return check_content(&(struct content_ask){
 		.bare_newline = a->dot.bare_newline || a->chunk.bare_newline,
 		.tolerate_bare = a->bare_tolerated,
+		.longest_line = MAX(a->dot.longest_line, a->chunk.longest_line),
+		.line_length = s->config->limits.line_length,
 		.received = a->header.received,
 		.hops = s->config->limits.hops,
 	});

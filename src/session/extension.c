@@ -218,8 +218,9 @@ static struct verdict apply(struct session *s, enum verb verb, const struct esmt
 {
 	for (size_t i = 0; i < ARRAY_LEN(parameters); i++) {
 		const struct parameter *known = &parameters[i];
-		if (known->verb != verb || !is_offered(s, known->extension) ||
-			!span_equal_nocase(p->keyword, span_str(known->keyword)))
+		if (known->verb != verb ||
+			!span_equal_nocase(p->keyword, span_str(known->keyword)) ||
+			!is_offered(s, known->extension))
 			continue;
 		if (known->form == WITH_VALUE && !p->value.ptr)
 			return PARAM_BAD("The parameter needs a value");

@@ -63,7 +63,8 @@ postlog   unix-dgram n - n - 1 postlogd
 
 
 class Postfix:
-    def __init__(self):
+    def __init__(self, more=""):
+        """more: further settings; the last one said counts."""
         # Not below pytest's folder: Postfix's own users must be able to pass through.
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="postrider-postfix-"))
         self.home.chmod(0o755)
@@ -73,7 +74,7 @@ class Postfix:
             (self.home / name).mkdir()
         os.chown(self.home / "data", pwd.getpwnam("postfix").pw_uid, -1)
         os.chown(self.home / "mail", owner.pw_uid, owner.pw_gid)
-        (self.home / "etc/main.cf").write_text(MAIN.format(home=self.home, uid=owner.pw_uid, gid=owner.pw_gid))
+        (self.home / "etc/main.cf").write_text(MAIN.format(home=self.home, uid=owner.pw_uid, gid=owner.pw_gid) + more)
         (self.home / "etc/master.cf").write_text(MASTER.format(port=self.port))
 
     def command(self, word):

@@ -56,7 +56,7 @@ CONFIGS = {
     "novia": {},
     "routed": {"more": 'route ".partner.example" { via = "smtp://127.0.0.1:9" }'},
     "idn": {"more": 'domain "xn--bcher-kva.example" { users = "any"  deliver = "maildir:mail/{domain}/{local}" }'},
-    "limited": {"limits": "transactions = 2  recipient_domains = 2", "more": 'queue { future_release = 0 }'},
+    "limited": {"limits": "transactions = 2  recipient_domains = 2  line_length = 998", "more": 'queue { future_release = 0 }'},
     "lmtp": {"more": 'listener "lmtp" { role = lmtp  address = {"127.0.0.1:@second@", "unix:lmtp.sock"}  tls = none }'},
     "told": {
         "more": 'domain "told.example" { users = "file:users"  aliases = "file:aliases"'

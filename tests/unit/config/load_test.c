@@ -59,6 +59,7 @@ static const char everything[] =
 	"route \"*\" { via = mx }\n"
 	"relay { from = {\"127.0.0.0/8\", \"::1/128\"} via = \"pipe:/bin/relay -x\" }\n"
 	"limits { message_size = \"50M\" recipients = 1000 errors = 20 transactions = 70 "
+	"line_length = 998 "
 	"recipient_domains = 8 connections = 500\n"
 	"  connections_per_ip = 7 hops = 30 command_timeout = 2m data_timeout = 90s\n"
 	"  data_rate = 1K bare_newlines = {\"10.0.0.0/8\"} rates = {\"100/1h\"} }\n"
