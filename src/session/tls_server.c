@@ -234,6 +234,9 @@ int tls_server_new(
 	SSL_CTX_set_session_cache_mode(t->context, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_timeout(t->context, TICKET_LIFE_SEC);
 	SSL_CTX_set_num_tickets(t->context, 1);
+	/* All suites are good; ours first, but ChaCha where the client has no AES in hardware and
+	 * says so by its own first. */
+	SSL_CTX_set_options(t->context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	if (tickets)
 		SSL_CTX_set_tlsext_ticket_key_evp_cb(t->context, on_ticket);
 	else
