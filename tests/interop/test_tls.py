@@ -14,6 +14,7 @@ import time
 import pytest
 from ca import Authority, openssl
 from node import free_port, wait_until
+from postfix import Postfix
 
 MAIL = b"From: a@example.net\r\nSubject: tls\r\n\r\nhello\r\n"
 
@@ -366,3 +367,29 @@ def test_bad_ones__a_reload_keeps_the_old_one(node, authority, tmp_path):
     shutil.copy(good[0], pem)
     n.process.send_signal(signal.SIGHUP)
     n.await_events("reloaded")
+
+
+# ---- another server ----
+
+
+def test_postfix__sends_over_verified_tls(node, authority, root):
+    if not shutil.which("/usr/sbin/postfix"):
+        pytest.skip("Postfix is missing")
+    n = node(more=settings(authority, authority.issue("mx.example.org"), client="request")).start()
+    p = Postfix()
+    shutil.copy(authority.root, p.home / "etc" / "root.pem")
+    with (p.home / "etc/main.cf").open("a") as f:
+        f.write(f"relayhost = [127.0.0.1]:{n.port}\nsmtp_tls_security_level = verify\nsmtp_tls_loglevel = 1\n"
+                f"smtp_tls_CAfile = {p.home}/etc/root.pem\nsmtp_tls_verify_cert_match = mx.example.org\n")
+    with (p.home / "etc/master.cf").open("a") as f:
+        f.write("tlsmgr unix - - n 1000? 1 tlsmgr\n")
+    try:
+        p.start()
+        with smtplib.SMTP("127.0.0.1", p.port, timeout=20) as client:
+            client.sendmail("a@example.net", ["b@example.org"], MAIL)
+        text = n.await_mail("b", 1, seconds=30)[0]
+        assert b"with ESMTPS" in text and b"by mx.postfix.example" in text, text
+        wait_until(lambda: "status=sent" in p.log(), 20, p.log)
+        assert "Verified TLS connection established" in p.log(), p.log()[-3000:]
+    finally:
+        p.stop()
