@@ -20,13 +20,14 @@ class Authority:
                 "-subj", "/CN=Test Root", "-addext", "keyUsage=critical,keyCertSign,cRLSign",
                 "-addext", "basicConstraints=critical,CA:TRUE")
 
-    def issue(self, name, *more_names, kind="ec", days=20, file=None, use="serverAuth", **dates):
+    def issue(self, name, *more_names, kind="ec", days=20, file=None, use="serverAuth", extra="",
+              **dates):
         """(certificate with its root behind it, key). begin, end: as openssl ca wants them, UTC."""
         file = file or f"{name}-{kind}"
         key, request, pem = (self.folder / f"{file}.{end}" for end in ("key", "csr", "pem"))
         openssl("req", "-new", *KINDS[kind], "-nodes", "-keyout", key, "-out", request, "-subj", f"/CN={name}")
         names = ",".join(f"DNS:{n}" for n in (name, *more_names))
-        (self.folder / "extensions").write_text(f"subjectAltName={names}\nextendedKeyUsage={use}\n")
+        (self.folder / "extensions").write_text(f"subjectAltName={names}\nextendedKeyUsage={use}\n{extra}")
         self.serial += 1
         if "end" in dates:
             self.issue_dated(request, pem, dates)
