@@ -1,7 +1,7 @@
 """TLS and AUTH towards next hops: each level against peers that are good, bad, or in between (docs/tls-out.md)."""
 
 import pytest
-from ca import Authority
+from authority import Authority
 from node import wait_until
 from test_delivery import send
 from tlspeer import TlsPeer

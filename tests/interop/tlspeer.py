@@ -11,7 +11,7 @@ from node import free_port
 
 class TlsPeer:
     """starttls: True, False (not offered), "refuse" (454), "break" (garbage instead of a handshake), "inject" (replies
-    in clear text behind its 220), "drop". leaf: ca.Leaf. users: {name: password} for PLAIN and LOGIN."""
+    in clear text behind its 220), "drop". leaf: authority.Leaf. users: {name: password} for PLAIN and LOGIN."""
 
     def __init__(self, leaf=None, starttls=True, implicit=False, users=None, keywords=(), mechanisms="PLAIN LOGIN",
                  host="127.0.0.1", port=None, rule=None, greeting="220 peer.example ESMTP", tls12=False,
