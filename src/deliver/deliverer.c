@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "deliver/jobs.h"
 #include "deliver/smtp_delivery.h"
+#include "deliver/sts.h"
 #include "ipc/resolve_client.h"
 
 /* Each takes a fiber and an fd; the dispatcher's limits lie below. */
@@ -46,6 +47,7 @@ static void deliverer_free(struct deliverer *self)
 	tls_client_free(self->out.tls);
 	resolve_client_free(self->out.resolver);
 	ways_free(self->out.ways);
+	sts_free(self->out.sts);
 	free(self);
 }
 
@@ -89,6 +91,13 @@ static struct deliverer *deliverer_of(struct role_process *p)
 	return self;
 }
 
+static void load_files(struct deliverer *self, const struct role_process *p)
+{
+	ways_load(self->out.ways, p);
+	if (sts_set_roots(self->out.sts, ways_roots(self->out.ways)) < 0)
+		log_text(LOG_LEVEL_ERROR, "no-memory", "policies cannot be fetched");
+}
+
 static int deliverer_start(struct role_process *p)
 {
 	struct deliverer *self = deliverer_of(p);
@@ -96,8 +105,12 @@ static int deliverer_start(struct role_process *p)
 		role_failed(p, "no memory");
 		return -ENOMEM;
 	}
+	if (sts_new(role_fd(p, "sts"), &self->out.sts) < 0) {
+		role_failed(p, "no memory");
+		return -ENOMEM;
+	}
 	self->started = true;
-	ways_load(self->out.ways, p);
+	load_files(self, p);
 	if (self->early_dispatcher >= 0)
 		jobs_set_dispatcher(self->jobs, self->early_dispatcher);
 	self->early_dispatcher = -1;
@@ -128,8 +141,8 @@ static void deliverer_reload(struct role_process *p, const struct config *old)
 {
 	struct deliverer *self = role_state(p);
 	(void)old;
-	if (self)
-		ways_load(self->out.ways, p);
+	if (self && self->started)
+		load_files(self, p);
 }
 
 static void deliverer_drain(struct role_process *p, uint64_t grace_usec)
@@ -147,5 +160,6 @@ const struct role_ops deliverer_role = {
 	.peer = deliverer_peer,
 	.reload = deliverer_reload,
 	.drain = deliverer_drain,
-	.offload_threads = 2,
+	/* Policies are fetched by up to STS_FETCHES_MAX; the others read messages. */
+	.offload_threads = STS_FETCHES_MAX + 3,
 };

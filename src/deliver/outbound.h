@@ -5,11 +5,11 @@
 #include "deliver/way.h"
 
 struct sts;
-struct tlsrpt;
 struct outbound {
 	struct cache *cache;
 	struct tls_client *tls;
 	struct resolve_client *resolver; /* NULL: names cannot be looked up */
 	struct ways *ways;
+	struct sts *sts;	     /* NULL: MTA-STS is not looked at */
 	const struct config *config; /* of now: only before the first suspension; NULL in tests */
 };

@@ -21,13 +21,16 @@
 #include "deliver/hosts.h"
 #include "deliver/refusal.h"
 #include "deliver/smtp_open.h"
+#include "deliver/sts.h"
 #include "deliver/transaction.h"
+#include "mail/facts.h"
 
 struct run {
 	struct delivery *d;
 	const struct outbound *out;
 	struct way way;
 	uint64_t deadline_usec;
+	struct sts_answer sts;
 	bool second_chance; /* an address was refused: the other family only */
 	int refused_family;
 	/* What came of the hosts so far. */
@@ -238,9 +241,45 @@ static void note_unusable(struct run *u, const struct candidate *c)
 		c->policy.skip_forever, false);
 }
 
+static enum sts_state sts_state_of(const struct sts_answer *a, struct span host)
+{
+	if (!a->found || a->policy.mode == STS_MODE_NONE)
+		return STS_NONE;
+	if (a->policy.mode == STS_MODE_TESTING)
+		return STS_TESTING;
+	return sts_policy_matches(&a->policy, host) ? STS_ENFORCED : STS_MISMATCH;
+}
+
+/* RFC 8461 is about MX hosts of a domain; smart hosts are the operator's word. */
+SUSPENDS static int find_policy(struct run *u)
+{
+	const struct job *j = &u->d->job;
+	bool optional = (j->flags & MESSAGE_TLS_OPTIONAL) && !(j->flags & MESSAGE_REQUIRETLS);
+	if (!u->out->sts || j->n_hosts == 0 || optional || !tls_level_uses_sts(u->way.tls))
+		return 0;
+	int r = sts_find(u->out->sts, u->out->resolver, j->domain, u->d->arena, &u->sts);
+	if (r >= 0 && u->sts.problem != STS_FINE) {
+		struct log_line *l = log_begin(LOG_LEVEL_INFO, "sts-policy-unusable");
+		log_id(l, "id", j->message);
+		log_span(l, "domain", j->domain);
+		log_str(l, "failure",
+			tls_failure_name(u->sts.problem == STS_WEBPKI	? TLS_STS_WEBPKI_INVALID
+					 : u->sts.problem == STS_BROKEN ? TLS_STS_INVALID
+									: TLS_STS_FETCH_ERROR));
+		log_span(l, "reason", u->sts.why);
+		log_str(l, "in_force", u->sts.found ? "an earlier policy" : "none");
+		log_end(l);
+	}
+	return r;
+}
+
 SUSPENDS static enum next use_host(struct run *u, struct span host)
 {
-	struct candidate_ask ask = {.d = u->d, .out = u->out, .way = &u->way, .host = host};
+	struct candidate_ask ask = {.d = u->d,
+		.out = u->out,
+		.way = &u->way,
+		.host = host,
+		.sts = sts_state_of(&u->sts, host)};
 	struct candidate *c;
 	int r = candidate_find(&ask, &c);
 	if (r < 0) {
@@ -279,6 +318,11 @@ void smtp_deliver(struct delivery *d, const struct outbound *out)
 		return; /* every recipient is deferred from the start */
 	uint32_t n = hosts_order(&d->job, hosts_random, NULL, hosts);
 	enum next next = NEXT_HOST;
+	int r = find_policy(&u);
+	if (r < 0) {
+		delivery_set_all(d, smtp_error_result(d, NULL, r, "looking up the policy"));
+		next = NEXT_DONE;
+	}
 	for (uint32_t i = 0; i < n && next == NEXT_HOST && loop_now_usec() < u.deadline_usec; i++)
 		next = use_host(&u, hosts[i]);
 	if (next == NEXT_HOST)

@@ -264,6 +264,19 @@ SUSPENDS static int converse(struct opening *o)
 	return r < 0 ? r : log_in(o);
 }
 
+/* RFC 8461 5: a testing policy's failures are told, and the mail goes. */
+static void log_testing(const struct opening *o)
+{
+	if (!o->ask->policy->test_names || o->failure->tls == TLS_OK)
+		return;
+	struct log_line *l = log_begin(LOG_LEVEL_INFO, "sts-testing-failure");
+	log_id(l, "id", o->ask->d->job.message);
+	log_span(l, "domain", o->ask->d->job.domain);
+	log_span(l, "remote", buf_span(&o->c->remote));
+	log_str(l, "failure", tls_failure_name(o->failure->tls));
+	log_end(l);
+}
+
 static void log_connected(const struct opening *o, uint64_t begun)
 {
 	struct delivery *d = o->ask->d;
@@ -296,6 +309,7 @@ int smtp_open(const struct smtp_opening *ask, struct smtp_client **ret_client,
 	reply_done(&o.reply);
 	if (r >= 0 && smtp_client_watchdog(o.c, USEC_INFINITY) >= 0) {
 		log_connected(&o, begun);
+		log_testing(&o);
 		*ret_client = o.c;
 		return 0;
 	}

@@ -20,6 +20,7 @@ struct way_files {
 };
 struct ways {
 	struct list files;
+	struct buf roots; /* the default ones as they were read */
 };
 
 int ways_new(struct ways **ret_ways)
@@ -28,6 +29,7 @@ int ways_new(struct ways **ret_ways)
 	if (!w)
 		return -ENOMEM;
 	list_init(&w->files);
+	w->roots = BUF_INIT(WAY_FILE_MAX);
 	*ret_ways = w;
 	return 0;
 }
@@ -54,8 +56,10 @@ static void ways_clear(struct ways *w)
 
 void ways_free(struct ways *w)
 {
-	if (w)
+	if (w) {
 		ways_clear(w);
+		buf_done(&w->roots);
+	}
 	free(w);
 }
 
@@ -104,7 +108,16 @@ int ways_add_roots(struct ways *w, const char *name, struct span pem)
 	}
 	X509_STORE_free(f->roots);
 	f->roots = store;
+	if (*name == '\0') {
+		buf_reset(&w->roots);
+		buf_put(&w->roots, pem);
+	}
 	return 0;
+}
+
+struct span ways_roots(const struct ways *w)
+{
+	return w->roots.error ? SPAN_NULL : buf_span(&w->roots);
 }
 
 /* The first line that is no comment: USER:PASSWORD. */

@@ -16,6 +16,7 @@ void ways_free(struct ways *w); /* NULL allowed; wipes the passwords */
 /* Reads the fds "ca:*" and "credentials:*" anew. What cannot be used is logged (roots-unusable,
  * credentials-unusable); the jobs that need it are deferred. */
 void ways_load(struct ways *w, const struct role_process *p);
+struct span ways_roots(const struct ways *w); /* the default ones, PEM; borrowed */
 /* One file's text, as ways_load does: for tests too. name: "" for the default roots. */
 MUST_CHECK int ways_add_roots(struct ways *w, const char *name, struct span pem);
 MUST_CHECK int ways_add_credentials(struct ways *w, const char *name, struct span text);

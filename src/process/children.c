@@ -69,6 +69,7 @@ static bool is_given(const struct config *config, enum role role, const char *na
 		{"senders:", ROLE_DIRECTORY},
 		{"trust_anchor:", ROLE_RESOLVER},
 		{"ca:", ROLE_DELIVERER},
+		{"sts", ROLE_DELIVERER},
 		{"credentials:", ROLE_DELIVERER},
 		{"control", ROLE_CONTROL},
 	};

@@ -219,6 +219,29 @@ static int make_below(struct resources *r, const char *name, mode_t mode, int *r
 	return 0;
 }
 
+/* data/sts: the policies that deliverers have fetched (RFC 8461). */
+static int open_policies(
+	struct resources *r, const struct config *c, const struct accounts *a, struct buf *errors)
+{
+	uid_t uid = a->uid[ROLE_DELIVERER];
+	gid_t gid = a->gid[ROLE_DELIVERER];
+	int fd = -1;
+	int e = make_below(r, "sts", 0700, &fd);
+
+	if (e == 0 && geteuid() == 0) {
+		e = own_folder(fd, uid, gid);
+		if (e == 0)
+			e = own_all_files(fd, uid, gid);
+	}
+	if (e < 0) {
+		buf_printf(errors, "%s/sts: cannot prepare the folder of MTA-STS policies: %s\n",
+			c->data, strerror(-e));
+		fd_close(fd);
+		return e;
+	}
+	return add(r, "sts", fd, NULL);
+}
+
 int resources_open_data(
 	struct resources *r, const struct config *c, const struct accounts *a, struct buf *errors)
 {
@@ -275,7 +298,8 @@ int resources_open_data(
 	}
 	e = add(r, "spool", spool, NULL);
 	int e2 = add(r, "empty", empty, NULL), e3 = add(r, "auth", auth, NULL);
-	return e < 0 ? e : e2 < 0 ? e2 : e3;
+	int e4 = open_policies(r, c, a, errors);
+	return e < 0 ? e : e2 < 0 ? e2 : e3 < 0 ? e3 : e4;
 }
 
 int resources_add_shared(struct resources *r, const char *name, uint64_t octets)
@@ -630,7 +654,7 @@ void resources_stop_listening(const struct resources *r)
 
 void resources_adopt(struct resources *next, struct resources *old)
 {
-	static const char *const kept[] = {"spool", "empty", "auth", "permits", "tickets"};
+	static const char *const kept[] = {"spool", "empty", "auth", "sts", "permits", "tickets"};
 
 	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
 		struct resource *item = find(old, kept[i]);

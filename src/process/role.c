@@ -230,6 +230,9 @@ static int confine_role(struct role_process *p)
 		o.uid = accounts.uid[p->ops->role];
 		o.gid = accounts.gid[p->ops->role];
 		o.empty_fd = role_fd(p, "empty");
+		int policies = role_fd(p, "sts");
+		if (policies >= 0)
+			o.folders[o.n_folders++] = policies;
 		int spool = role_fd(p, "spool");
 		if (spool >= 0)
 			o.folders[o.n_folders++] = spool;
