@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from ca import Authority
+from authority import Authority
 from internet import Internet, missing
 from node import wait_until
 from test_dns import row_of, submit
