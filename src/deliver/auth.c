@@ -231,7 +231,8 @@ int auth_run(struct smtp_client *c, uint32_t mechanism, const char *user, const 
 		gsasl_property_set(session, GSASL_AUTHID, user) != GSASL_OK ||
 		gsasl_property_set(session, GSASL_PASSWORD, password) != GSASL_OK)
 		error = -ENOMEM;
-	if (error == 0)
+	bool plus = mechanism & (CLIENT_AUTH_SCRAM_SHA_256_PLUS | CLIENT_AUTH_SCRAM_SHA_1_PLUS);
+	if (error == 0 && plus)
 		error = set_binding(session, stream_tls(c->stream));
 	if (error == 0) {
 		error = converse(c, session, name, mechanism == CLIENT_AUTH_LOGIN, usec, r);

@@ -229,3 +229,37 @@ def test_two_next_hops__greeting_421_is_no_answer(node, peer, ca):
     send(n, ["bob@far.example"])
     row = outcome(n, "deferred")
     assert row["code"] == 421 and n.events("site-down")
+
+
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-1", "SCRAM-SHA-256"])
+@pytest.mark.parametrize("last_with_235", [False, True])
+def test_auth__scram(node, peer, ca, tmp_path, mechanism, last_with_235):
+    p = peer(ca.leaf("localhost"), users={"ann": SECRET}, mechanisms=f"PLAIN {mechanism}",
+             last_with_235=last_with_235)
+    (tmp_path / "secret").write_text(f"ann:{SECRET}\n")
+    n = relay(node, p, ca, host="localhost", more=f'credentials = "file:{tmp_path}/secret"').start()
+    send(n, ["bob@far.example"])
+    delivered(n, p)
+    assert any(c.startswith(f"tls AUTH {mechanism} ") for c in p.commands)
+
+
+def test_auth__scram_bound_to_the_channel(node, peer, ca, tmp_path):
+    """tls-unique, as TLS 1.2 has it; tls-exporter is tested against our own server."""
+    p = peer(ca.leaf("localhost"), users={"ann": SECRET}, mechanisms="PLAIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS",
+             tls12=True)
+    (tmp_path / "secret").write_text(f"ann:{SECRET}\n")
+    n = relay(node, p, ca, host="localhost", more=f'credentials = "file:{tmp_path}/secret"').start()
+    send(n, ["bob@far.example"])
+    delivered(n, p)
+    assert p.bound == 1, p.errors
+
+
+@pytest.mark.parametrize("wrong", ["rounds", "signature"])
+def test_auth__scram_server_that_cheats(node, peer, ca, tmp_path, wrong):
+    """Rounds that would burn the CPU; a server that does not know the password either."""
+    p = peer(ca.leaf("localhost"), users={"ann": SECRET}, mechanisms="SCRAM-SHA-256", wrong=wrong)
+    (tmp_path / "secret").write_text(f"ann:{SECRET}\n")
+    n = relay(node, p, ca, host="localhost", more=f'credentials = "file:{tmp_path}/secret"').start()
+    send(n, ["bob@far.example"])
+    row = outcome(n, "deferred")
+    assert row["enhanced"] == "4.7.8" and not p.messages, row

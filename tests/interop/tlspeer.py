@@ -6,16 +6,19 @@ import socket
 import ssl
 import threading
 
+import scram
 from node import free_port
 
 
 class TlsPeer:
     """starttls: True, False (not offered), "refuse" (454), "break" (garbage instead of a handshake), "inject" (replies
-    in clear text behind its 220), "drop". leaf: authority.Leaf. users: {name: password} for PLAIN and LOGIN."""
+    in clear text behind its 220), "drop". leaf: authority.Leaf. users: {name: password} for AUTH; wrong: as
+    scram.Server has it."""
 
     def __init__(self, leaf=None, starttls=True, implicit=False, users=None, keywords=(), mechanisms="PLAIN LOGIN",
                  host="127.0.0.1", port=None, rule=None, greeting="220 peer.example ESMTP", tls12=False,
-                 name="peer.example"):
+                 name="peer.example", wrong=None, last_with_235=False):
+        self.wrong, self.last_with_235, self.bound = wrong, last_with_235, 0
         self.leaf, self.starttls, self.implicit = leaf, starttls, implicit
         self.users, self.keywords, self.mechanisms = users, list(keywords), mechanisms
         self.host, self.rule, self.greeting, self.name = host, rule, greeting, name
@@ -111,7 +114,7 @@ class TlsPeer:
                 secure = True
                 f = conn.makefile("rwb")
             elif verb == "AUTH":
-                say("235 2.7.0 welcome" if self.login(f, rest, say) else "535 5.7.8 wrong name or password")
+                say(self.login(f, rest, say, conn if secure else None) or "535 5.7.8 wrong name or password")
             elif verb == "MAIL":
                 sender, rcpts = rest, []
                 say("250 2.1.0 ok")
@@ -133,9 +136,27 @@ class TlsPeer:
                 say("250 ok")
         return conn
 
-    def login(self, f, rest, say):
+    def scram(self, f, mechanism, initial, say, conn):
+        """The 235, or None."""
+        binding = conn.get_channel_binding("tls-unique") if conn and mechanism.endswith("-PLUS") else None
+        server = scram.Server(mechanism, self.users, binding, self.wrong)
+        try:
+            say("334 " + base64.b64encode(server.feed(base64.b64decode(initial))).decode())
+            last = base64.b64encode(server.feed(base64.b64decode(f.readline().strip()))).decode()
+        except (scram.Refused, ValueError, KeyError) as e:
+            self.errors.append(str(e))
+            return None
+        self.bound += binding is not None
+        if self.last_with_235:
+            return f"235 {last}"
+        say("334 " + last)
+        return "235 2.7.0 welcome" if f.readline().strip() == b"" else None
+
+    def login(self, f, rest, say, conn):
         mechanism, _, initial = rest.partition(" ")
         read = lambda: base64.b64decode(f.readline().strip())
+        if mechanism.startswith("SCRAM-"):
+            return self.scram(f, mechanism, initial, say, conn)
         if mechanism == "PLAIN":
             if not initial:
                 say("334 ")
@@ -145,4 +166,4 @@ class TlsPeer:
             user = read()
             say("334 UGFzc3dvcmQ6")
             password = read()
-        return self.users.get(user.decode()) == password.decode()
+        return "235 2.7.0 welcome" if self.users.get(user.decode()) == password.decode() else None
