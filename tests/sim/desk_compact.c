@@ -97,5 +97,6 @@ void desk_moved(void *arg, uint64_t id)
 
 	if (!s)
 		violation(d->w, "message %" PRIx64 " was not moved", id);
+	world_tempt(d->w);
 	desk_span_release(d, s);
 }

@@ -86,6 +86,7 @@ struct writing {
 static void writing_end(struct writing *w, int result)
 {
 	w->result = result;
+	world_tempt(w->d->w);
 	trace(w->d->w, "dispatcher: report of %" PRIx64 ":%" PRIu64 ": %d", w->message, w->event,
 		result);
 	desk_late(w->d, (struct late){.kind = LATE_REPORT, .writing = w});

@@ -68,6 +68,7 @@ static void on_forgotten(void *arg, uint64_t sequence)
 
 	trace(d->w, "dispatcher: segment %" PRIu64 " is forgotten", sequence);
 	d->w->count.recycled++;
+	world_tempt(d->w);
 	desk_late(d, (struct late){.kind = LATE_GONE, .a = sequence});
 }
 
@@ -223,6 +224,7 @@ void desk_checkpoint_run(struct desk *d)
 	}
 	d->checkpointing = false;
 	d->w->count.checkpoints++;
+	world_tempt(d->w);
 	ledger_checkpoint_end(d->ledger);
 }
 

@@ -230,6 +230,7 @@ static void deliver(struct deliverer *v, struct task *t)
 			t->job.message, SPAN_FMT(t->job.rcpts[i].address), t->job.job);
 		truth_delivered(v->w->truth, t->job.message, t->job.rcpts[i].address);
 	}
+	world_tempt(v->w);
 	/* It may die between the next hop's word and telling of it. */
 	if (sim_seam_touch(v->seam))
 		finish(v, t, true);

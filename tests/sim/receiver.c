@@ -273,6 +273,7 @@ static void on_committed(struct writer_ticket *t, int result)
 		if (sim_seam_touch(r->seam)) {
 			truth_accepted(r->w->truth, truth_find(r->w->truth, id));
 			trace(r->w, "receiver %u: 250 for %" PRIx64, r->index, id);
+			world_tempt(r->w);
 		}
 	} else {
 		trace(r->w, "receiver %u: %" PRIx64 " ends with %d", r->index, id, result);

@@ -132,6 +132,26 @@ static void power_loss(struct world *w)
 	w->clock.wall += below(w, 100 * USEC_PER_SEC);
 }
 
+void world_tempt(struct world *w)
+{
+	if (!w->healing && !w->shadow && w->temper && chance(w, 10))
+		w->doomed = true;
+}
+
+static void doom(struct world *w)
+{
+	w->doomed = false;
+	if (chance(w, 250)) {
+		trace(w, "everything dies");
+		w->count.crash_all++;
+		kill_all(w);
+	} else {
+		trace(w, "the power fails");
+		w->count.power_losses++;
+		power_loss(w);
+	}
+}
+
 /* Those that died within the last step. */
 static void bury(struct world *w)
 {
@@ -503,7 +523,7 @@ static unsigned weight(const struct world *w, unsigned e)
 	if (e == EVENT_FAULTS)
 		return 1 + w->temper;
 	if (e == EVENT_DISK)
-		return w->slow_disk ? 50 : 160;
+		return w->disk_weight;
 	return weights[e];
 }
 
@@ -536,6 +556,8 @@ static void step(struct world *w, enum event end)
 	else
 		step_outside(w, e);
 	bury(w);
+	if (w->doomed)
+		doom(w);
 	if (sim_disk_stale_writes(w->disk))
 		violation(w, "a segment is written by somebody who had it before it was recycled");
 }
@@ -629,7 +651,7 @@ struct world *world_new(uint64_t seed, unsigned steps, bool lying)
 	w->random.state = seed * UINT64_C(0x9e3779b97f4a7c15) + lying;
 	w->temper = (unsigned)below(w, 4);
 	w->large = chance(w, 400);
-	w->slow_disk = chance(w, 400);
+	w->disk_weight = chance(w, 600) ? 160 : chance(w, 700) ? 50 : 12;
 	w->clock = (struct sim_clock){100 * USEC_PER_SEC, WALL_START};
 	w->disk = sim_disk_new(&w->random, DISK_OCTETS);
 	w->truth = truth_new(w);

@@ -42,12 +42,13 @@ struct world {
 	struct deliverer *deliverers[DELIVERERS];
 	struct directory *directory;
 	bool site_down[SITES];
-	unsigned temper; /* how often something dies */
-	bool large;	 /* most bodies are */
-	bool slow_disk;
-	bool healing; /* everything works from now on */
-	bool shadow;  /* a copy that is looked at: what happens here did not happen */
-	bool lying;   /* the disk flips bits */
+	unsigned temper;      /* how often something dies */
+	bool large;	      /* most bodies are */
+	unsigned disk_weight; /* how often it answers: quick, slow, or hours behind the rest */
+	bool doomed;	      /* it all ends with this step */
+	bool healing;	      /* everything works from now on */
+	bool shadow;	      /* a copy that is looked at: what happens here did not happen */
+	bool lying;	      /* the disk flips bits */
 	uint64_t serial, lives;
 	struct sim_flip *flips;
 	size_t n_flips;
@@ -65,6 +66,8 @@ static inline bool chance(struct world *w, unsigned per_mille)
 	return sim_chance(&w->random, per_mille);
 }
 void *must(void *p);
+/* Here it would hurt most: now and then everything dies, or the power fails, with this step. */
+void world_tempt(struct world *w);
 bool world_was_flipped(const struct world *w, uint64_t file, uint64_t offset, uint64_t octets);
 void world_damage(struct world *w, const char *what); /* the log says so */
 
