@@ -91,6 +91,12 @@ fuzz:
 			build-fuzz/corpus/$$t tests/corpus/$$t || exit 1; \
 	done
 
+# Instructions of a message in our own code, against tests/bench/budget.txt; no clock.
+instructions: all
+	@tools/need.sh valgrind
+	@ninja -C build
+	@tools/test.sh build instructions
+
 # A release of its own beside the other servers, see bench/README.md.
 build-bench:
 	@tools/need.sh build bench
@@ -119,4 +125,4 @@ install: all
 clean:
 	rm -rf build build-asan build-gcc build-clang build-fuzz build-bench
 
-.PHONY: build-asan build-bench bench-quick
+.PHONY: build-asan build-bench bench-quick instructions

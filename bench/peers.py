@@ -4,10 +4,12 @@ Exim and OpenSMTPD conflict with one another as packages; so their files are unp
 that they are linked to, and run there by chroot. Postfix is installed (the tests need it, too) and runs from scratch
 folders. Settings are what an operator of a busy relay would choose, see README.md; durability is left as it is."""
 
+import contextlib
 import os
 import pathlib
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -181,6 +183,7 @@ class Exim(Chrooted):
     packages = ("exim4-daemon-light", "exim4-base")
     binaries = ("usr/sbin/exim4",)
     accounts = (("Debian-exim", 39101),)
+    runners = ()
 
     def configure(self, hold):
         text = (HERE / "conf/exim.conf").read_text().replace("@SINK@", str(self.sink)).replace("@PORT@", str(self.port))
@@ -196,8 +199,16 @@ class Exim(Chrooted):
         """As many queue runners as an operator in a hurry would start."""
         path = self.home / "etc/exim4/exim4.conf"
         path.write_text(path.read_text().replace("queue_only = true\n", ""))
-        for _ in range(8):
-            subprocess.Popen(self.inside("/usr/sbin/exim4", "-q"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.runners = [subprocess.Popen(self.inside("/usr/sbin/exim4", "-q"), stdout=subprocess.DEVNULL,
+                                         stderr=subprocess.DEVNULL, start_new_session=True) for _ in range(8)]
+
+    def stop(self):
+        for runner in self.runners:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(runner.pid, signal.SIGKILL)
+            runner.wait()
+        self.runners = []
+        super().stop()
 
 
 class OpenSMTPD(Chrooted):

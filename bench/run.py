@@ -31,11 +31,11 @@ class Bench:
     def record(self, row, server, **values):
         self.raw.setdefault(row, {}).setdefault(server, []).append(values)
 
-    def load(self, port, *words, sink=True):
-        command = [self.program, "bench", "load", f"127.0.0.1:{port}", "--json", "--quiet", "--settle", "20s", *words]
+    def load(self, port, *words, sink="--watch"):
+        command = [self.program, "bench", "load", f"127.0.0.1:{port}", "--json", "--quiet", "--settle", "10s", *words]
         if sink:
-            command += ["--sink", f"127.0.0.1:{SINK}"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+            command += [sink, f"127.0.0.1:{SINK}"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=90)
         if not done.stdout:
             raise RuntimeError(f"{command}: {done.stderr}")
         return json.loads(done.stdout)
@@ -78,7 +78,7 @@ class Bench:
     def idle(self, server):
         """On a fresh server that has seen one session; Postfix has a process for each, so that there are fewer."""
         n = 100 if server.name == "Postfix" else 400
-        self.load(PORT, "-m", "1", "-j", "1", sink=False)
+        self.load(PORT, "-m", "1", "-j", "1", sink=None)
         time.sleep(0.5)
         before = server.process.memory_kib()
         load = subprocess.Popen([self.program, "bench", "load", f"127.0.0.1:{PORT}", "-j", str(n), "--idle", "5s",
@@ -101,20 +101,18 @@ class Bench:
         held = 0
         for row, options, _ in self.HOLD:
             # Not more than a third of the queue that the next rows want.
-            got = self.load(PORT, *options, "--duration", "3s", "-m", str(self.queued // 3), sink=False)
+            got = self.load(PORT, *options, "--duration", "3s", "-m", str(self.queued // 3), sink=None)
             held += got["messages"]
             self.record(row, server.name, value=got["messages_per_second"], **account(got))
         if held < self.queued:
             held += self.load(PORT, "-j", "20", "-k", "0", "-m", str(self.queued - held), "--duration", "12s",
-                              sink=False)["messages"]
+                              sink=None)["messages"]
         time.sleep(1)
         self.record(f"memory of all processes, {self.queued:,} queued", server.name, value=server.process.memory_kib() / 1024)
         return held
 
     def drain(self, server, held):
-        sink = subprocess.Popen([self.program, "bench", "sink", f"127.0.0.1:{SINK}", "--json", "--quiet", "--expect",
-                                 str(held)], stdout=subprocess.PIPE, text=True)
-        time.sleep(0.2)
+        sink = self.sink("--expect", str(held))
         server.release()
         try:
             sink.wait(DRAIN_SECONDS)
@@ -133,7 +131,7 @@ class Bench:
         for row, options, messages in (*self.RELAY, *self.HOLD):
             if self.quick:
                 messages //= 4
-            got = self.load(SINK, *options, "-m", str(messages))
+            got = self.load(SINK, *options, "-m", str(messages), sink="--sink")
             self.record(row, "limit", value=got["messages_per_second"], **account(got))
             self.raw[row]["limit"][-1]["cpu"] = (got["cpu_us"] + got["sink"]["cpu_us"]) / messages
             if row == self.RELAY[0][0]:
@@ -141,11 +139,23 @@ class Bench:
                     self.record(f"latency to the 250, 20 sessions, {p}", "limit",
                                 value=got["stages"]["to-250"][f"{p}_us"] / 1e3)
 
+    def sink(self, *words):
+        """One for all rows of a server: with none there, servers would take the next hop for dead."""
+        sink = subprocess.Popen([self.program, "bench", "sink", f"127.0.0.1:{SINK}", "--json", "--quiet", *words],
+                                stdout=subprocess.PIPE, text=True)
+        time.sleep(0.2)
+        return sink
+
     def server(self, kind, work):
         server = kind(work, PORT, SINK)
         try:
-            server.start()
-            self.relay(server)
+            sink = self.sink()
+            try:
+                server.start()
+                self.relay(server)
+            finally:
+                sink.terminate()
+                sink.communicate(timeout=30)
             server.stop()
             server.start(hold=True)
             self.idle(server)

@@ -71,6 +71,10 @@ for stage in "$@"; do
 		run_meson valgrind --timeout-multiplier 20 --wrap \
 			'valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite'
 		;;
+	instructions)
+		/usr/bin/python3 tests/bench/budget.py "$build/tests/bench/hot_path" \
+			--junit "$results/instructions.xml"
+		;;
 	smtp | interop | crash) run_pytest "$stage" ;;
 	*) echo "test.sh: there is no stage '$stage'" >&2 && exit 64 ;;
 	esac || failed="$failed $stage"

@@ -54,27 +54,12 @@ void *buf_reserve(struct buf *b, size_t len)
 	return b->ptr + b->len;
 }
 
-void buf_append(struct buf *b, const void *ptr, size_t len)
+void buf_append_grow(struct buf *b, const void *ptr, size_t len)
 {
 	if (len == 0 || !buf_room(b, len, 0))
 		return;
 	memcpy(b->ptr + b->len, ptr, len);
 	b->len += len;
-}
-
-void buf_put(struct buf *b, struct span s)
-{
-	buf_append(b, s.ptr, s.len);
-}
-
-void buf_str(struct buf *b, const char *s)
-{
-	buf_append(b, s, strlen(s));
-}
-
-void buf_char(struct buf *b, char c)
-{
-	buf_append(b, &c, 1);
 }
 
 void buf_u64(struct buf *b, uint64_t v)

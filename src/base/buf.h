@@ -15,10 +15,31 @@ struct buf {
 #define BUF_INIT(max_octets) ((struct buf){.max = (max_octets)})
 
 void buf_done(struct buf *b); /* frees; leaves an empty buf with the same ceiling; NULL allowed */
-void buf_append(struct buf *b, const void *ptr, size_t len);
-void buf_put(struct buf *b, struct span s);
-void buf_str(struct buf *b, const char *s);
-void buf_char(struct buf *b, char c);
+void buf_append_grow(struct buf *b, const void *ptr, size_t len); /* buf_append's rare case */
+/* Inline, because everything that is written goes through here a few octets at a time. */
+static inline void buf_append(struct buf *b, const void *ptr, size_t len)
+{
+	size_t room = (b->cap < b->max ? b->cap : b->max) - b->len;
+
+	if (len == 0 || len > room || b->error) {
+		buf_append_grow(b, ptr, len);
+		return;
+	}
+	memcpy(b->ptr + b->len, ptr, len);
+	b->len += len;
+}
+static inline void buf_put(struct buf *b, struct span s)
+{
+	buf_append(b, s.ptr, s.len);
+}
+static inline void buf_str(struct buf *b, const char *s)
+{
+	buf_append(b, s, strlen(s));
+}
+static inline void buf_char(struct buf *b, char c)
+{
+	buf_append(b, &c, 1);
+}
 void buf_u64(struct buf *b, uint64_t v); /* decimal */
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap) PRINTF(2, 0);

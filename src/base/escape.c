@@ -96,10 +96,12 @@ static size_t take_piece(enum style style, struct span *s, char out[PIECE_MAX])
 /* Octets at the front of s that stand for themselves in either style: nearly all there are. */
 static size_t plain_run(struct span s)
 {
+	/* Printable ASCII without the quote (0x22) and the backslash (0x5c). */
+	static const bool plain[256] = {
+		[' ' ... '!'] = true, ['#' ... '['] = true, [']' ... '~'] = true};
 	size_t n = 0;
 
-	while (n < s.len && s.ptr[n] >= ' ' && s.ptr[n] < 0x7f && s.ptr[n] != '"' &&
-		s.ptr[n] != '\\')
+	while (n < s.len && plain[(unsigned char)s.ptr[n]])
 		n++;
 	return n;
 }

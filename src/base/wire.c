@@ -1,19 +1,20 @@
 /* The one byte encoding: packets between processes, payloads in the spool.
  *
- * Little-endian by construction (shifts, not casts), so that a spool moves between machines.
- * Writers lean on buf's sticky error; readers have one of their own. The reader's invariant:
- * `rest` only shrinks, always lies inside the input, and is empty after an error, so that no loop
- * over untrusted bytes can run longer than they are. A span's length is checked against what is
- * left before anything is taken: a length is a claim of the peer's, never a reason to allocate. */
+ * Little-endian on every machine (endian.h, and memcpy instead of casts), so that a spool moves
+ * between machines. Writers lean on buf's sticky error; readers have one of their own. The reader's
+ * invariant: `rest` only shrinks, always lies inside the input, and is empty after an error, so
+ * that no loop over untrusted bytes can run longer than they are. A span's length is checked
+ * against what is left before anything is taken: a length is a claim of the peer's, never a reason
+ * to allocate. */
 #include "base/wire.h"
+
+#include <endian.h>
 
 static void put_le(struct buf *b, uint64_t v, size_t octets)
 {
-	char le[8];
+	uint64_t le = htole64(v);
 
-	for (size_t i = 0; i < octets; i++)
-		le[i] = (char)(unsigned char)(v >> (8 * i));
-	buf_append(b, le, octets);
+	buf_append(b, &le, octets);
 }
 
 void wire_put_u8(struct buf *b, uint8_t v)
@@ -79,11 +80,10 @@ static bool take(struct wire *w, size_t len, struct span *ret_octets)
 
 static uint64_t le_value(struct span s)
 {
-	uint64_t v = 0;
+	uint64_t le = 0;
 
-	for (size_t i = s.len; i > 0; i--)
-		v = v << 8 | (unsigned char)s.ptr[i - 1];
-	return v;
+	memcpy(&le, s.ptr, MIN(s.len, sizeof(le)));
+	return le64toh(le);
 }
 
 static uint64_t get_le(struct wire *w, size_t octets)
