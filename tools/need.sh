@@ -7,13 +7,10 @@ build='gcc libc6-dev meson ninja-build pkg-config libconfuse-dev libjansson-dev 
 	libidn2-dev libcurl4-openssl-dev libseccomp-dev libboost-context-dev libcmocka-dev libcrypt-dev libgsasl-dev libsqlite3-dev libunbound-dev'
 clang='clang libclang-rt-14-dev'
 lint='clang clang-format clang-tidy python3'
-<<<<<<< HEAD
-clients='swaks libnet-ssleay-perl msmtp curl nodejs node-nodemailer postfix gsasl mutt s-nail sqlite3'
-=======
-clients='swaks libnet-ssleay-perl msmtp curl nodejs node-nodemailer postfix gsasl mutt s-nail fail2ban sqlite3 openssl'
->>>>>>> 410d822 (Explain TLS: certificates, renewal, where keys are, what it costs)
+clients='swaks libnet-ssleay-perl msmtp curl nodejs node-nodemailer postfix gsasl mutt s-nail sqlite3 openssl'
+peers='dovecot-lmtpd dovecot-submissiond python3-aiosmtpd'
 names='nsd ldnsutils'
-tests="python3 python3-pytest procps util-linux $clients $names"
+tests="python3 python3-pytest procps util-linux $clients $peers $names"
 memory='valgrind'
 # The servers that bench/ compares with are unpacked, not installed; these are their libraries.
 bench='python3 procps postfix gnuplot-nox libevent-2.1-7 libdb5.3 libgnutls-dane0 libidn12 libnsl2

@@ -210,6 +210,20 @@ SUSPENDS static int dial_race(const struct dial *ask, int *ret_fd, unsigned *ret
 	return r < 0 ? r : 0;
 }
 
+/* As root this process sees no files, but its working directory is the real root
+ * (process/confine.h): there the path without its slash leads to the same place. */
+static int connect_unix(int fd, const struct address *a)
+{
+	if (connect(fd, (const struct sockaddr *)&a->ss, a->len) == 0)
+		return 0;
+	struct address relative = *a;
+	struct sockaddr_un *un = (struct sockaddr_un *)(void *)&relative.ss;
+	if (errno != ENOENT || un->sun_path[0] != '/')
+		return -errno;
+	memmove(un->sun_path, un->sun_path + 1, sizeof(un->sun_path) - 1);
+	return connect(fd, (const struct sockaddr *)un, relative.len) < 0 ? -errno : 0;
+}
+
 /* A unix socket connects at once, or its listener's backlog is full (-EAGAIN) and nothing tells
  * when it is not. */
 SUSPENDS static int dial_unix(const struct dial *ask, int *ret_fd)
@@ -220,8 +234,7 @@ SUSPENDS static int dial_unix(const struct dial *ask, int *ret_fd)
 	if (fd < 0)
 		return -errno;
 	for (;;) {
-		const struct address *a = &ask->addresses[0];
-		int r = connect(fd, (const struct sockaddr *)&a->ss, a->len) < 0 ? -errno : 0;
+		int r = connect_unix(fd, &ask->addresses[0]);
 		if (r == 0) {
 			*ret_fd = fd;
 			fd = -1;

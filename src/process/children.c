@@ -68,6 +68,7 @@ static bool is_given(const struct config *config, enum role role, const char *na
 		{"aliases:", ROLE_DIRECTORY},
 		{"senders:", ROLE_DIRECTORY},
 		{"trust_anchor:", ROLE_RESOLVER},
+		{"outside", ROLE_DELIVERER},
 		{"ca:", ROLE_DELIVERER},
 		{"sts", ROLE_DELIVERER},
 		{"credentials:", ROLE_DELIVERER},

@@ -29,6 +29,8 @@ static int enter_empty(const struct confine_options *o)
 		return 0;
 	if (fchdir(o->empty_fd) < 0 || chroot(".") < 0 || chdir("/") < 0)
 		return -errno;
+	if (o->outside_fd >= 0 && fchdir(o->outside_fd) < 0)
+		return -errno;
 	return 0;
 }
 

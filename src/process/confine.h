@@ -11,7 +11,11 @@ struct confine_options {
 	enum role role;
 	uid_t uid; /* 0: stay (an ordinary user runs the server) */
 	gid_t gid;
-	int empty_fd;			  /* folder to chroot into when root; -1: none */
+	int empty_fd; /* folder to chroot into when root; -1: none */
+	/* Stays the working directory behind the chroot, so that unix sockets (lmtp:unix:) can be
+	 * connected to by their paths, which may be made anew at any time; opening files is
+	 * forbidden by landlock and seccomp all the same. -1: none. */
+	int outside_fd;
 	pid_t parent;			  /* the supervisor: die with it */
 	int folders[CONFINE_FOLDERS_MAX]; /* below which files may be made and read (spool,
 					     maildirs) */

@@ -299,7 +299,10 @@ int resources_open_data(
 	e = add(r, "spool", spool, NULL);
 	int e2 = add(r, "empty", empty, NULL), e3 = add(r, "auth", auth, NULL);
 	int e4 = open_policies(r, c, a, errors);
-	return e < 0 ? e : e2 < 0 ? e2 : e3 < 0 ? e3 : e4;
+	/* Unix sockets of others are found by their paths (confine.h). */
+	int outside = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int e5 = outside < 0 ? -errno : add(r, "outside", outside, NULL);
+	return e < 0 ? e : e2 < 0 ? e2 : e3 < 0 ? e3 : e4 < 0 ? e4 : e5;
 }
 
 int resources_add_shared(struct resources *r, const char *name, uint64_t octets)
@@ -654,7 +657,8 @@ void resources_stop_listening(const struct resources *r)
 
 void resources_adopt(struct resources *next, struct resources *old)
 {
-	static const char *const kept[] = {"spool", "empty", "auth", "sts", "permits", "tickets"};
+	static const char *const kept[] = {
+		"spool", "empty", "outside", "auth", "sts", "permits", "tickets"};
 
 	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
 		struct resource *item = find(old, kept[i]);

@@ -230,6 +230,7 @@ static int confine_role(struct role_process *p)
 		o.uid = accounts.uid[p->ops->role];
 		o.gid = accounts.gid[p->ops->role];
 		o.empty_fd = role_fd(p, "empty");
+		o.outside_fd = role_fd(p, "outside");
 		int policies = role_fd(p, "sts");
 		if (policies >= 0)
 			o.folders[o.n_folders++] = policies;

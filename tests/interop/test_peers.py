@@ -1,0 +1,242 @@
+"""To other people's servers: each gets the message octet for octet, and DSN and CHUNKING go through them and back."""
+
+import email
+import os
+import pwd
+import smtplib
+
+import pytest
+from load import text
+from node import wait_until
+from peers import Dovecot, Exim, exim_program
+from postfix import Postfix
+
+LONG = b"x" * 990
+# What some servers add where it is missing.
+HEAD = (b"From: ann@example.org\r\nDate: Sun, 22 Nov 2026 08:00:00 +0000\r\nMessage-ID: <1.2@example.org>\r\n"
+        b"To: eve@far.example\r\n")
+MESSAGES = {
+    "plain": b"Subject: plain\r\n\r\nhello\r\n",
+    "dots": b"Subject: dots\r\n\r\n.\r\n..\r\n.a\r\n\r\n.\r\n",
+    "eight-bit": "Subject: eight\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
+                 "Content-Transfer-Encoding: 8bit\r\n\r\nGrüße aus Köln €\r\n".encode(),
+    "long-lines": b"Subject: long\r\n\r\n" + LONG + b"\r\n" + LONG + b"\r\n",
+    "blanks": b"Subject: blanks\r\n\r\n  \r\n\t\r\ntrailing  \r\n\r\n\r\n",
+    "from": b"Subject: from\r\n\r\nFrom me\r\n>From you\r\n",
+    "large": b"Subject: large\r\n\r\n" + text("large", 3_000_000).split(b"\r\n\r\n", 1)[1],
+}
+MESSAGES = {name: HEAD + message for name, message in MESSAGES.items()}
+
+
+@pytest.fixture
+def peers(root):
+    made = []
+
+    def make(peer):
+        made.append(peer)
+        return peer.start()
+
+    yield make
+    for peer in made:
+        peer.stop()
+
+
+@pytest.fixture
+def exim(peers):
+    if not exim_program() or "Debian-exim" not in {p.pw_name for p in pwd.getpwall()}:
+        pytest.skip("no Exim: tests/interop/exim.sh")
+    return lambda **values: peers(Exim(**values))
+
+
+@pytest.fixture
+def dovecot(peers):
+    if not os.path.exists("/usr/lib/dovecot/lmtp"):
+        pytest.skip("no dovecot-lmtpd")
+    return lambda **values: peers(Dovecot(**values))
+
+
+def route(domain, via):
+    return f'route "{domain}" {{ via = "{via}" }}'
+
+
+def sender(node, name="near", **values):
+    more = values.pop("more", "")
+    return node(name=name, more=more, queue='retry = {"1s"}', limits='message_size = "90M"', **values).start()
+
+
+def hand_in(n, message, recipient, mail=(), rcpt=()):
+    with smtplib.SMTP(n.host, n.port, "client.example", timeout=30) as s:
+        s.ehlo()
+        code, said = s.mail("ann@example.org", ["BODY=8BITMIME", *mail])
+        assert code == 250, said
+        code, said = s.rcpt(recipient, list(rcpt))
+        assert code == 250, said
+        code, said = s.data(message)
+        assert code == 250, said
+
+
+def check_octets(n, peer, user, domain, lf=True):
+    for i, (name, message) in enumerate(MESSAGES.items()):
+        hand_in(n, message, f"{user}@{domain}")
+        found = peer.await_mail(user, i + 1)
+        want = message.replace(b"\r\n", b"\n") if lf else message
+        assert any(stored.replace(b"\r\n", b"\n" if lf else b"\r\n").endswith(want) for stored in found), name
+    n.await_empty(20)
+
+
+def test_exim__octet_for_octet(node, exim):
+    peer = exim()
+    n = sender(node, more=route("exim.example", f"smtp://127.0.0.1:{peer.port}"))
+    check_octets(n, peer, "eve", "exim.example")
+    assert "K" in peer.log()  # CHUNKING was used
+
+
+def test_postfix__octet_for_octet(node, root):
+    peer = Postfix().start()
+    try:
+        n = sender(node, more=route("postfix.example", f"smtp://127.0.0.1:{peer.port}"))
+        for name, message in MESSAGES.items():
+            user = f"user-{name}"
+            hand_in(n, message, f"{user}@postfix.example")
+            stored = peer.await_mail(user)[0]
+            assert stored.endswith(message.replace(b"\r\n", b"\n")), name
+        n.await_empty(20)
+    finally:
+        peer.stop()
+
+
+@pytest.mark.parametrize("way", ["tcp", "unix"])
+def test_dovecot_lmtp__octet_for_octet(node, dovecot, way):
+    peer = dovecot()
+    via = f"lmtp://127.0.0.1:{peer.lmtp}" if way == "tcp" else f"lmtp:unix:{peer.home}/lmtp"
+    n = sender(node, more=route("dovecot.example", via))
+    check_octets(n, peer, "eve", "dovecot.example")
+
+
+def test_dovecot_lmtp__each_recipient_is_answered(node, dovecot):
+    """RFC 2033 4.2."""
+    peer = dovecot()
+    n = sender(node, more=route("dovecot.example", f"lmtp://127.0.0.1:{peer.lmtp}"))
+    with smtplib.SMTP(n.host, n.port, "client.example", timeout=30) as s:
+        s.sendmail("ann@example.org", [f"u{i}@dovecot.example" for i in range(20)], text("many"))
+    for i in range(20):
+        peer.await_mail(f"u{i}")
+    n.await_empty(20)
+    assert len(n.events("delivered")) == 20
+
+
+def test_dovecot_submission__hands_on_to_us(node, dovecot):
+    n = sender(node)
+    peer = dovecot(onward=n.port)
+    with smtplib.SMTP("127.0.0.1", peer.submission, "client.example", timeout=30) as s:
+        s.login("ann", "secret")
+        s.sendmail("ann@example.org", ["bob@example.org"], MESSAGES["eight-bit"], ["BODY=8BITMIME"])
+    assert n.await_mail("bob")[0].endswith(MESSAGES["eight-bit"].replace(b"\r\n", b"\n"))
+
+
+def test_aiosmtpd__octet_for_octet(node):
+    controller = pytest.importorskip("aiosmtpd.controller")
+    from node import free_port
+
+    class Box:
+        def __init__(self):
+            self.messages = []
+
+        async def handle_DATA(self, server, session, envelope):
+            self.messages.append(envelope.content)
+            return "250 2.0.0 taken"
+
+    box = Box()
+    c = controller.Controller(box, hostname="127.0.0.1", port=free_port(), data_size_limit=50_000_000)
+    c.start()
+    try:
+        n = sender(node, more=route("aio.example", f"smtp://127.0.0.1:{c.port}"))
+        for i, (name, message) in enumerate(MESSAGES.items()):
+            hand_in(n, message, "eve@aio.example")
+            wait_until(lambda i=i: len(box.messages) > i, 20, n.log)
+            assert box.messages[i].endswith(message), name
+    finally:
+        c.stop()
+
+
+# ---- reports: through them and back ----
+
+
+def await_report(n, user="ann", seconds=20):
+    """The fields of the first report's recipients."""
+    report = email.message_from_bytes(n.await_mail(user, seconds=seconds)[0])
+    assert report.get_content_type() == "multipart/report", report.as_string()
+    status = report.get_payload()[1]
+    assert status.get_content_type() == "message/delivery-status"
+    return status.get_payload()
+
+
+WANTED = {"mail": ["RET=HDRS", "ENVID=QQ314159"], "rcpt": ["NOTIFY=SUCCESS", "ORCPT=rfc822;Eve+2B@x.example"]}
+
+
+def check_report(parts, action, reporter):
+    """Exim hands ORCPT back as it came, in xtext; ours is decoded (RFC 3464 2.3.1)."""
+    assert parts[0]["Original-Envelope-Id"] == "QQ314159", parts[0].as_string()
+    assert parts[0]["Reporting-MTA"].endswith(reporter)
+    assert parts[1]["Original-Recipient"].replace(" ", "").lower() in ("rfc822;eve+@x.example", "rfc822;eve+2b@x.example")
+    assert parts[1]["Action"].lower().startswith(action)
+
+
+def test_dsn__ours_to_a_mailbox(node):
+    n = sender(node)
+    hand_in(n, MESSAGES["plain"], "eve@example.org", **WANTED)
+    check_report(await_report(n), "delivered", "mx.example.org")
+
+
+def test_dsn__relayed_to_a_peer_without(node, sink):
+    s = sink()
+    n = sender(node, more=route("far.example", f"smtp://127.0.0.1:{s.port}"))
+    hand_in(n, MESSAGES["plain"], "eve@far.example", **WANTED)
+    check_report(await_report(n), "relayed", "mx.example.org")
+
+
+def test_dsn__exim_reports_delivery(node, exim):
+    n = sender(node, more="")
+    peer = exim(onward=n.port)
+    n.write_config(more=route("exim.example", f"smtp://127.0.0.1:{peer.port}"))
+    n.run("reload")
+    hand_in(n, MESSAGES["plain"], "eve@exim.example", **WANTED)
+    check_report(await_report(n), "delivered", "mx.exim.example")
+
+
+def test_dsn__through_exim_and_back(node, exim):
+    """Near sends to Exim, Exim to far, far reports to near: what the sender gave survives both ways."""
+    near = sender(node)
+    far = sender(node, name="far", domain="far.example", via=f'via = "smtp://127.0.0.1:{near.port}"')
+    peer = exim(onward=far.port)
+    near.write_config(more=route("far.example", f"smtp://127.0.0.1:{peer.port}"))
+    near.run("reload")
+    hand_in(near, MESSAGES["eight-bit"], "eve@far.example", **WANTED)
+    assert far.await_mail("eve", domain="far.example")[0].endswith(MESSAGES["eight-bit"].replace(b"\r\n", b"\n"))
+    check_report(await_report(near), "delivered", "mx.example.org")
+
+
+def test_dsn__failure_returns_the_whole_message(node, sink):
+    s = sink(rule=lambda verb, argument: "550 5.1.1 no such user" if verb == "RCPT" else None)
+    n = sender(node, more=route("far.example", f"smtp://127.0.0.1:{s.port}"))
+    hand_in(n, MESSAGES["eight-bit"], "eve@far.example", ["RET=FULL"], [])
+    report = email.message_from_bytes(n.await_mail("ann")[0])
+    whole = report.get_payload()[2]
+    assert whole.get_content_type() == "message/rfc822"
+    assert whole.get_payload()[0]["Subject"] == "eight"
+    assert whole.get_payload()[0].get_payload(decode=True).decode().endswith("Köln €\n")
+
+
+def test_conversion__the_peer_without_8bitmime_gets_the_same_text(node, sink):
+    """RFC 6152 3."""
+    s = sink(extensions=("PIPELINING",))
+    n = sender(node, more=route("far.example", f"smtp://127.0.0.1:{s.port}"))
+    hand_in(n, MESSAGES["eight-bit"], "eve@far.example")
+    wait_until(lambda: s.messages, 20, n.log)
+    got = s.messages[0].data
+    assert all(c < 128 for c in got)
+    parsed = email.message_from_bytes(got)
+    assert parsed["Content-Transfer-Encoding"] == "quoted-printable"
+    assert parsed.get_payload(decode=True) == "Grüße aus Köln €\r\n".encode()
+
+
