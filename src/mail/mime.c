@@ -37,7 +37,8 @@ struct mime {
 		bool after_cr, odd;
 	} seen;
 	/* Second. */
-	bool open_line; /* the last field had no end */
+	bool open_line;	    /* the last field had no end */
+	bool missing_blank; /* between the header of a part and the message that it holds */
 	struct buf *out;
 	struct qp_encoder qp;
 	struct base64_encoder base64;
@@ -186,13 +187,18 @@ static void convert_header_end(void *arg, const struct mime_entity *e, struct sp
 
 	m->qp = (struct qp_encoder){0};
 	m->base64 = (struct base64_encoder){0};
+	bool missing = m->missing_blank;
+	m->missing_blank = false;
 	if (action == ACT_KEEP) {
 		buf_put(m->out, blank);
+		m->missing_blank = blank.len == 0 && e->kind == MIME_COMPOSITE && !e->multipart;
 		return;
 	}
 	if (m->open_line)
 		buf_str(m->out, "\r\n");
 	m->open_line = false;
+	if (missing)
+		buf_str(m->out, "\r\n");
 	if (e->number == 0 && !e->has_version)
 		buf_str(m->out, "MIME-Version: 1.0\r\n");
 	if (e->number == 0 && !e->has_type)
