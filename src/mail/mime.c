@@ -170,10 +170,11 @@ static void convert_field(
 {
 	struct mime *m = arg;
 
+	if (action_of(m, e) != ACT_KEEP &&
+		span_equal_nocase(name, SPAN_LIT("Content-Transfer-Encoding")))
+		return;
 	m->open_line = whole.ptr[whole.len - 1] != '\n';
-	if (action_of(m, e) == ACT_KEEP ||
-		!span_equal_nocase(name, SPAN_LIT("Content-Transfer-Encoding")))
-		buf_put(m->out, whole);
+	buf_put(m->out, whole);
 }
 
 static void convert_header_end(void *arg, const struct mime_entity *e, struct span blank)

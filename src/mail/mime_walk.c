@@ -142,6 +142,14 @@ static void header_end(struct mime_walk *w, struct span blank)
 	}
 }
 
+/* It ends without an empty line; so does that of a message within, which has none at all. */
+static void header_close(struct mime_walk *w)
+{
+	header_end(w, SPAN_NULL);
+	if (w->state == WALK_HEADER)
+		header_end(w, SPAN_NULL);
+}
+
 static bool is_field_line(struct span line, bool first)
 {
 	size_t colon = span_index(line, ':');
@@ -187,14 +195,12 @@ static void header_line(struct mime_walk *w)
 		buf_put(&w->line, buf_span(&rest));
 		w->line_from = w->line.len;
 	} else if (level >= 0) {
-		header_end(w, SPAN_NULL);
+		header_close(w);
 		at_boundary(w, (unsigned)level, close, buf_span(&rest));
 	} else if (text.len == 0) {
 		header_end(w, buf_span(&rest));
 	} else {
-		header_end(w, SPAN_NULL); /* no header, or no longer one */
-		if (w->state == WALK_HEADER)
-			header_end(w, SPAN_NULL); /* a message within that has none at all */
+		header_close(w); /* no header, or no longer one */
 		body_line(w, buf_span(&rest));
 	}
 	buf_done(&rest);
@@ -303,9 +309,7 @@ static void header_last_line(struct mime_walk *w)
 		flush_field(w);
 		buf_reset(&rest);
 	}
-	header_end(w, SPAN_NULL);
-	if (w->state == WALK_HEADER)
-		header_end(w, SPAN_NULL);
+	header_close(w);
 	put_body(w, buf_span(&rest));
 	buf_done(&rest);
 }
