@@ -123,12 +123,13 @@ static void welcome(const struct supervisor *s)
 		"  Not yet      the dashboard 8025 stays closed\n"
 		"\n"
 		"  Send a first mail:\n"
-		"    printf 'Subject: hello\\r\\n\\r\\nIt works.\\r\\n' | \\\n"
-		"      curl -sS --url smtp://127.0.0.1:2525 --mail-from me@localhost \\\n"
-		"        --mail-rcpt you@localhost --upload-file -\n"
+		"    printf 'Subject: hello\\n\\nIt works.\\n' | build/postrider send you@localhost\n"
+		"  or, as a mail program does, with TLS and a password:\n"
+		"    curl -ksS --ssl-reqd --url smtp://127.0.0.1:2587 --user demo@localhost:%s \\\n"
+		"      --mail-from demo@localhost --mail-rcpt you@localhost --upload-file FILE\n"
 		"  Look at it:   ls %s/mail/localhost/you/new\n"
 		"  Stop:         Ctrl-C\n\n",
-		POSTRIDER_VERSION, c->data, password, c->data);
+		POSTRIDER_VERSION, c->data, password, password, c->data);
 }
 
 void supervisor_child_ready(struct supervisor *s)
