@@ -19,7 +19,7 @@ README_MAX = 15
 COLUMNS = 100
 
 BANNED = re.compile(r"\b(strcpy|strcat|sprintf|vsprintf|atoi|atol|strtok|alloca|system|tmpnam)\(")
-LEFTOVER = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
+LEFTOVER = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|^(<<<<<<<|>>>>>>>) ")
 # Places of one machine have no business in a repository that strangers clone.
 MACHINE = re.compile(r"(?<![\w.~$}{-])/(work|farm|home/\w+|root|tmp/build)[/\s\"']|registry\.npmjs|deb\.debian\.org")
 FUNCTION = re.compile(r"^[a-zA-Z_][^;]*\)\s*$")
@@ -98,7 +98,7 @@ def check_words():
             if MACHINE.search(line):
                 yield f"{name}:{number}: names a place of one machine: {line.strip()[:80]}"
             if LEFTOVER.search(line):
-                yield f"{name}:{number}: {LEFTOVER.search(line).group(1)}"
+                yield f"{name}:{number}: {LEFTOVER.search(line).group(0)}"
 
 
 def check_log_events():

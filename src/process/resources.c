@@ -3,15 +3,13 @@
  * data/empty 0555 and nobody's. The fixed prefix of a maildir path, {domain} filled in from the
  * domain's block, is made if missing and given to the mailbox's account; an existing folder is
  * given over only if it is root's own and writable by nobody else, so that shared places like
- * /var/mail keep their owner.
- *
- * Unix sockets are bound by short names from inside the data folder: sun_path has 108 octets. */
+ * /var/mail keep their owner. */
 #include "process/resources.h"
+#include "process/sockets.h"
 #include "process/tls_supply.h"
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,11 +17,9 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
-#define LISTEN_BACKLOG 4096
 #define LOCK_WAIT_MSEC 15000
 #define LOCK_STEP_MSEC 50
 #define PATH_TEXT_MAX  4096u
@@ -47,8 +43,7 @@ void resources_done(struct resources *r)
 	resources_init(r);
 }
 
-/* Takes over fd, also on error. */
-static int add(struct resources *r, const char *name, int fd, const char *path)
+int resources_add(struct resources *r, const char *name, int fd, const char *path)
 {
 	struct resource *grown = realloc(r->items, (r->n + 1) * sizeof(*grown));
 	if (!grown) {
@@ -69,7 +64,7 @@ static int add(struct resources *r, const char *name, int fd, const char *path)
 	return 0;
 }
 
-static struct resource *find(struct resources *r, const char *name)
+struct resource *resources_find(struct resources *r, const char *name)
 {
 	for (size_t i = 0; r && i < r->n; i++)
 		if (strcmp(r->items[i].name, name) == 0)
@@ -79,10 +74,10 @@ static struct resource *find(struct resources *r, const char *name)
 
 int resources_set(struct resources *r, const char *name, int fd)
 {
-	struct resource *item = find(r, name);
+	struct resource *item = resources_find(r, name);
 
 	if (!item)
-		return add(r, name, fd, NULL);
+		return resources_add(r, name, fd, NULL);
 	fd_close(item->fd);
 	item->fd = fd;
 	return 0;
@@ -239,7 +234,7 @@ static int open_policies(
 		fd_close(fd);
 		return e;
 	}
-	return add(r, "sts", fd, NULL);
+	return resources_add(r, "sts", fd, NULL);
 }
 
 int resources_open_data(
@@ -296,12 +291,12 @@ int resources_open_data(
 		fd_close(auth);
 		return e;
 	}
-	e = add(r, "spool", spool, NULL);
-	int e2 = add(r, "empty", empty, NULL), e3 = add(r, "auth", auth, NULL);
+	e = resources_add(r, "spool", spool, NULL);
+	int e2 = resources_add(r, "empty", empty, NULL), e3 = resources_add(r, "auth", auth, NULL);
 	int e4 = open_policies(r, c, a, errors);
 	/* Unix sockets of others are found by their paths (confine.h). */
 	int outside = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	int e5 = outside < 0 ? -errno : add(r, "outside", outside, NULL);
+	int e5 = outside < 0 ? -errno : resources_add(r, "outside", outside, NULL);
 	return e < 0 ? e : e2 < 0 ? e2 : e3 < 0 ? e3 : e4 < 0 ? e4 : e5;
 }
 
@@ -315,144 +310,7 @@ int resources_add_shared(struct resources *r, const char *name, uint64_t octets)
 		fd_close(fd);
 		return e;
 	}
-	return add(r, name, fd, NULL);
-}
-
-/* A socket that lies there and that nobody listens on is what a dead server left. */
-static void remove_dead_socket(const struct config_address *ca)
-{
-	struct sockaddr_un sun;
-	struct stat st;
-
-	memcpy(&sun, &ca->address.ss, sizeof(sun));
-	sun.sun_path[sizeof(sun.sun_path) - 1] = '\0';
-	if (lstat(sun.sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
-		return;
-	CLEANUP(fd_closep)
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && connect(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0 &&
-		errno == ECONNREFUSED)
-		(void)unlink(sun.sun_path);
-}
-
-/* Who may connect to a unix socket is said by the rights of its folder, as with a port. */
-static int bind_address(int fd, const struct config_address *ca)
-{
-	const struct sockaddr *sa = (const struct sockaddr *)&ca->address.ss;
-	bool local = sa->sa_family == AF_UNIX;
-	mode_t mask = 0;
-
-	if (local) {
-		remove_dead_socket(ca);
-		mask = umask(0111);
-	}
-	int r = bind(fd, sa, ca->address.len);
-	int e = errno;
-	if (local)
-		(void)umask(mask);
-	errno = e;
-	return r;
-}
-
-static int bind_listener(const struct config_address *ca, struct buf *errors)
-{
-	const struct sockaddr *sa = (const struct sockaddr *)&ca->address.ss;
-	int one = 1;
-	int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	if (fd >= 0) {
-		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-		if (sa->sa_family == AF_INET6)
-			(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
-		if (bind_address(fd, ca) == 0 && listen(fd, LISTEN_BACKLOG) == 0)
-			return fd;
-	}
-	int e = -errno;
-	const char *remedy = "";
-	if (e == -EADDRINUSE)
-		remedy = ": another program listens there (ss -ltnp names it): stop it or change "
-			 "the listener";
-	else if (e == -EACCES)
-		remedy = ": ports below 1024 need root or CAP_NET_BIND_SERVICE";
-	else if (e == -EADDRNOTAVAIL || e == -EAFNOSUPPORT)
-		remedy = ": this machine does not have that address";
-	buf_printf(errors, "listener %s: %s%s\n", ca->text, strerror(-e), remedy);
-	fd_close(fd);
-	return e;
-}
-
-/* A socket of the running server with the same address is taken over; the old resource stays
- * valid (dup), because the reload may still fail. */
-static int take_over(struct resources *old, const struct config_address *ca)
-{
-	for (size_t i = 0; old && i < old->n; i++) {
-		struct resource *item = &old->items[i];
-		if (strncmp(item->name, "listener:", 9) == 0 && item->path &&
-			strcmp(item->path, ca->text) == 0)
-			return fcntl(item->fd, F_DUPFD_CLOEXEC, 3);
-	}
-	return -1;
-}
-
-static int open_listeners(
-	struct resources *r, struct resources *old, const struct config *c, struct buf *errors)
-{
-	int failed = 0;
-
-	for (size_t i = 0; i < c->n_listeners; i++) {
-		const struct config_listener *l = &c->listeners[i];
-		for (size_t j = 0; j < l->n_addresses; j++) {
-			const struct config_address *ca = &l->addresses[j];
-			char name[64];
-			int fd = take_over(old, ca);
-			if (fd < 0)
-				fd = bind_listener(ca, errors);
-			if (fd < 0) {
-				/* The evaluation mode's [::1] is a nicety: machines without IPv6
-				 * exist. */
-				if (!(c->evaluation &&
-					    (fd == -EADDRNOTAVAIL || fd == -EAFNOSUPPORT)))
-					failed = fd;
-				continue;
-			}
-			(void)snprintf(name, sizeof(name), "listener:%zu:%zu", i, j);
-			int e = add(r, name, fd, ca->text);
-			failed = e < 0 ? e : failed;
-		}
-	}
-	return failed;
-}
-
-static int open_unix(struct resources *r, struct resources *old, const struct config *c,
-	int data_fd, const char *name, int type, mode_t mode, struct buf *errors)
-{
-	struct resource *have = find(old, name);
-
-	if (have) {
-		int fd = fcntl(have->fd, F_DUPFD_CLOEXEC, 3);
-		return fd < 0 ? -errno : add(r, name, fd, NULL);
-	}
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	(void)snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", name);
-	CLEANUP(fd_closep) int here = open_folder(AT_FDCWD, ".");
-	int fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), e = 0;
-	mode_t mask = umask(0777 & ~mode);
-
-	/* The lock is ours, so a socket that lies there is a dead server's. */
-	if (fd < 0 || fchdir(data_fd) < 0 || (unlink(name) < 0 && errno != ENOENT) ||
-		bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0 ||
-		listen(fd, LISTEN_BACKLOG) < 0)
-		e = -errno;
-	(void)umask(mask);
-	if (here >= 0 && fchdir(here) < 0 && e == 0)
-		e = -errno;
-	if (e < 0) {
-		buf_printf(
-			errors, "%s/%s: cannot make the socket: %s\n", c->data, name, strerror(-e));
-		fd_close(fd);
-		return e;
-	}
-	return add(r, name, fd, NULL);
+	return resources_add(r, name, fd, NULL);
 }
 
 /* "/var/mail/{domain}/{local}" with {domain} filled in, up to the folder before the next "{". */
@@ -502,13 +360,13 @@ static int open_maildir(struct resources *r, const struct target *t, const char 
 	buf_put(&name, buf_span(&prefix));
 	if (prefix.error || name.error)
 		e = -ENAMETOOLONG;
-	if (e == 0 && !find(r, name.ptr)) {
+	if (e == 0 && !resources_find(r, name.ptr)) {
 		e = make_path(prefix.ptr, 0700);
 		bool made = e == 1;
 		if (e >= 0)
 			e = fd = open_folder(AT_FDCWD, prefix.ptr);
 		if (e >= 0 && (e = give_to_mailbox(fd, made, a)) >= 0)
-			e = add(r, name.ptr, fcntl(fd, F_DUPFD_CLOEXEC, 3), NULL);
+			e = resources_add(r, name.ptr, fcntl(fd, F_DUPFD_CLOEXEC, 3), NULL);
 		fd_close(fd < 0 ? -1 : fd);
 	}
 	if (e < 0)
@@ -545,7 +403,7 @@ static int open_file(struct resources *r, const char *name, const char *kind, co
 			path, kind, strerror(-e));
 		return e;
 	}
-	int e = add(r, name, fd, path);
+	int e = resources_add(r, name, fd, path);
 	if (e == 0)
 		remember(&r->items[r->n - 1]);
 	return e;
@@ -602,11 +460,11 @@ int resources_open(struct resources *r, struct resources *old, const struct conf
 	const struct accounts *a, struct buf *errors)
 {
 	int data_fd = r->data_fd >= 0 ? r->data_fd : old->data_fd;
-	int failed = open_listeners(r, old, c, errors);
-	int e = open_unix(r, old, c, data_fd, "control", SOCK_SEQPACKET, 0600, errors);
+	int failed = sockets_open_listeners(r, old, c, errors);
+	int e = sockets_open_unix(r, old, c, data_fd, "control", SOCK_SEQPACKET, 0600, errors);
 
 	failed = e < 0 ? e : failed;
-	e = open_unix(r, old, c, data_fd, "submit", SOCK_STREAM, 0666, errors);
+	e = sockets_open_unix(r, old, c, data_fd, "submit", SOCK_STREAM, 0666, errors);
 	failed = e < 0 ? e : failed;
 	for (size_t i = 0; i < c->n_domains; i++) {
 		const struct config_domain *d = &c->domains[i];
@@ -661,8 +519,8 @@ void resources_adopt(struct resources *next, struct resources *old)
 		"spool", "empty", "outside", "auth", "sts", "permits", "tickets"};
 
 	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
-		struct resource *item = find(old, kept[i]);
-		if (item && add(next, item->name, item->fd, NULL) == 0)
+		struct resource *item = resources_find(old, kept[i]);
+		if (item && resources_add(next, item->name, item->fd, NULL) == 0)
 			item->fd = -1;
 	}
 	next->data_fd = old->data_fd;

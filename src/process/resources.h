@@ -35,6 +35,9 @@ MUST_CHECK int resources_open_data(
 	struct resources *r, const struct config *c, const struct accounts *a, struct buf *errors);
 /* A zeroed table that processes of one role share (limits of connections): hints only. */
 MUST_CHECK int resources_add_shared(struct resources *r, const char *name, uint64_t octets);
+/* Takes over fd, also on error. path: of a file that is watched for change, or NULL. */
+MUST_CHECK int resources_add(struct resources *r, const char *name, int fd, const char *path);
+struct resource *resources_find(struct resources *r, const char *name); /* NULL: none; r may be */
 /* Adds or replaces; takes over fd, also on error. */
 MUST_CHECK int resources_set(struct resources *r, const char *name, int fd);
 /* Closes all whose names begin so. */
