@@ -7,24 +7,11 @@
 #include "ipc/spool_frames.h"
 #include "net/channel.h"
 #include "process/role.h"
+#include "queue/dispatcher_limits.h"
 #include "queue/queue.h"
 #include "spool/draft.h"
 #include "spool/ledger.h"
 #include "spool/store.h"
-
-#define JOBS_IN_FLIGHT_MAX 2000u
-#define JOBS_PER_TURN	   500u
-#define JOB_BACKLOG_MAX	   (4u << 20) /* octets waiting for one deliverer: no more jobs to it */
-#define PEER_BACKLOG_MAX   (64u << 20)
-#define OPEN_SEGMENTS_MAX  512u /* of one deliverer (its own bound is 4096) */
-#define NOTICES_HELD_MAX   (32u << 20)
-#define GIVEN_MAX	   64u /* segments that one receiver may hold unreported */
-#define MESSAGE_ARENA_MAX  (128u << 20)
-#define REQUESTS_MAX	   64u
-#define ROWS_PER_TURN	   200u
-#define ADMIN_BACKLOG_MAX  (1u << 20)
-#define INFLIGHT_WAIT_USEC (10 * USEC_PER_SEC)
-#define TICK_USEC	   USEC_PER_SEC
 
 struct dispatcher;
 struct resolve_client;
