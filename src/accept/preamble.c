@@ -51,7 +51,7 @@ static SUSPENDS int permit_move(struct stream *io, const struct config *c, struc
 int preamble_read(struct stream *io, const struct config *c, struct session_origin *o)
 {
 	struct buf octets = BUF_INIT(PROXY_HEADER_MAX);
-	struct proxy_header h;
+	struct proxy_header h = {.keep = true};
 
 	stream_set_read_deadline(io, loop_now_usec() + PREAMBLE_WAIT_USEC);
 	int r = header_read(io, &octets);

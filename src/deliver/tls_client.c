@@ -178,7 +178,7 @@ static int with_name(SSL *ssl, struct span name, int (*set)(SSL *, const char *)
 
 static int set_sni(SSL *ssl, const char *name)
 {
-	return (int)SSL_set_tlsext_host_name(ssl, name);
+	return (int)SSL_set_tlsext_host_name(ssl, (char *)(uintptr_t)name); /* its macro casts */
 }
 
 static int set_names(SSL *ssl, const struct tls_target *g)

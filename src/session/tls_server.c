@@ -203,9 +203,11 @@ static int set_ciphers(SSL_CTX *c, enum tls_ciphers preset)
 			"ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA:@SECLEVEL=0"},
 	};
 
+	char groups[] = "X25519:P-256:P-384"; /* OpenSSL's macro takes it as not constant */
+
 	return SSL_CTX_set_min_proto_version(c, presets[preset].version) == 1 &&
 	       SSL_CTX_set_cipher_list(c, presets[preset].suites) == 1 &&
-	       SSL_CTX_set1_groups_list(c, "X25519:P-256:P-384") == 1;
+	       SSL_CTX_set1_groups_list(c, groups) == 1;
 }
 
 int tls_server_new(

@@ -43,7 +43,7 @@ static SSL *client_ssl(const char *name)
 	assert_non_null(ssl);
 	SSL_set_connect_state(ssl);
 	if (name) {
-		SSL_set_tlsext_host_name(ssl, name);
+		SSL_set_tlsext_host_name(ssl, (char *)(uintptr_t)name);
 		SSL_set1_host(ssl, name);
 		SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL);
 	}

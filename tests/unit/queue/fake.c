@@ -424,10 +424,21 @@ void fake_job_remove(struct fake *f, size_t job)
 static struct outcome_rcpt result_of(uint32_t index, enum outcome_class result)
 {
 	static const struct outcome_rcpt results[] = {
-		[OUTCOME_DELIVERED] = {0, OUTCOME_DELIVERED, 250, {"2.0.0", 5}, {"ok", 2}},
-		[OUTCOME_DEFERRED] = {0, OUTCOME_DEFERRED, 450, {"4.2.0", 5}, {"try later", 9}},
-		[OUTCOME_FAILED] = {0, OUTCOME_FAILED, 550, {"5.1.1", 5}, {"no such user", 12}},
-		[OUTCOME_NOT_TRIED] = {0, OUTCOME_NOT_TRIED, 0, {"", 0}, {"", 0}},
+		[OUTCOME_DELIVERED] = {.result = OUTCOME_DELIVERED,
+			.code = 250,
+			.enhanced = {"2.0.0", 5},
+			.text = {"ok", 2}},
+		[OUTCOME_DEFERRED] = {.result = OUTCOME_DEFERRED,
+			.code = 450,
+			.enhanced = {"4.2.0", 5},
+			.text = {"try later", 9}},
+		[OUTCOME_FAILED] = {.result = OUTCOME_FAILED,
+			.code = 550,
+			.enhanced = {"5.1.1", 5},
+			.text = {"no such user", 12}},
+		[OUTCOME_NOT_TRIED] = {.result = OUTCOME_NOT_TRIED,
+			.enhanced = {"", 0},
+			.text = {"", 0}},
 	};
 	struct outcome_rcpt r = results[result];
 
