@@ -82,7 +82,8 @@ static uint64_t le_value(struct span s)
 {
 	uint64_t le = 0;
 
-	memcpy(&le, s.ptr, MIN(s.len, sizeof(le)));
+	if (s.len > 0)
+		memcpy(&le, s.ptr, MIN(s.len, sizeof(le)));
 	return le64toh(le);
 }
 

@@ -332,16 +332,13 @@ static int provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in
 /* For the life of the process. The default comes first: who comes first is preferred. */
 static int provider_load(void)
 {
-	static bool loaded;
+	static OSSL_PROVIDER *standard, *ours;
 
-	if (loaded)
-		return 0;
-	if (!OSSL_PROVIDER_load(NULL, "default") ||
-		OSSL_PROVIDER_add_builtin(NULL, PROVIDER, provider_init) != 1 ||
-		!OSSL_PROVIDER_load(NULL, PROVIDER))
-		return -ENOMEM;
-	loaded = true;
-	return 0;
+	if (!standard)
+		standard = OSSL_PROVIDER_load(NULL, "default");
+	if (standard && !ours && OSSL_PROVIDER_add_builtin(NULL, PROVIDER, provider_init) == 1)
+		ours = OSSL_PROVIDER_load(NULL, PROVIDER);
+	return ours ? 0 : -ENOMEM;
 }
 
 int remote_key_new(EVP_PKEY *public, const struct remote_signer *signer, EVP_PKEY **ret_key)
