@@ -25,7 +25,8 @@ struct verdict param_mt_priority(struct session *s, struct span value)
 	s->tx.priority_lowered = priority > 0 && !s->trusted && !session_is_logged_in(s);
 	if (s->tx.priority_lowered)
 		priority = 0;
-	s->tx.priority = (uint64_t)(priority + MESSAGE_PRIORITY_BIAS);
+	unsigned biased = (unsigned)(priority + MESSAGE_PRIORITY_BIAS);
+	s->tx.priority = biased;
 	return PARAM_OK;
 }
 
