@@ -8,7 +8,8 @@ static void commit(struct fake *f, uint64_t id, const char *sender, int priority
 	struct message m = fake_message(f, id, sender, rcpts);
 	struct record_ref ref = fake_ref(id);
 
-	m.priority = (uint64_t)(priority + MESSAGE_PRIORITY_BIAS);
+	unsigned biased = (unsigned)(priority + MESSAGE_PRIORITY_BIAS);
+	m.priority = biased;
 	m.size = size;
 	queue_time(f->q, f->now, f->wall);
 	assert_int_equal(queue_committed(f->q, &m, &ref), 1);
