@@ -279,10 +279,11 @@ static int run(struct checking *k)
 		r = resolve_client_attach(k->client, fd);
 	}
 	k->arena = arena_new(ARENA_MAX);
-	if (r == 0 && k->arena)
-		r = fiber_spawn(check_all, k, NULL);
+	if (r == 0)
+		r = k->arena ? fiber_spawn(check_all, k, NULL) : -ENOMEM;
 	if (r == 0)
 		r = loop_run();
+	resolve_client_free(k->client);
 	arena_free(k->arena);
 	if (r < 0)
 		cli_error("%s", strerror(-r));
