@@ -244,7 +244,7 @@ def test_auth__scram(node, peer, ca, tmp_path, mechanism, last_with_235):
 
 
 def test_auth__scram_bound_to_the_channel(node, peer, ca, tmp_path):
-    """tls-unique, as TLS 1.2 has it; tls-exporter is tested against our own server."""
+    """tls-unique, as TLS 1.2 has it; tls-exporter has no peer here yet."""
     p = peer(ca.leaf("localhost"), users={"ann": SECRET}, mechanisms="PLAIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS",
              tls12=True)
     (tmp_path / "secret").write_text(f"ann:{SECRET}\n")
