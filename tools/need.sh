@@ -8,13 +8,14 @@ build='gcc libc6-dev meson ninja-build pkg-config libconfuse-dev libjansson-dev 
 clang='clang libclang-rt-14-dev'
 lint='clang clang-format clang-tidy python3'
 clients='swaks libnet-ssleay-perl msmtp curl nodejs node-nodemailer postfix gsasl mutt s-nail sqlite3 openssl'
-peers='dovecot-lmtpd dovecot-submissiond python3-aiosmtpd'
+# Exim is unpacked, not installed (it conflicts with Postfix): its libraries are.
+exim='libdb5.3 libgnutls-dane0 libidn12 libnsl2 libpcre2-8-0 libpam0g'
+peers="dovecot-lmtpd dovecot-submissiond python3-aiosmtpd adduser $exim"
 names='nsd ldnsutils'
 tests="python3 python3-pytest procps util-linux $clients $peers $names"
 memory='valgrind'
 # The servers that bench/ compares with are unpacked, not installed; these are their libraries.
-bench='python3 procps postfix gnuplot-nox libevent-2.1-7 libdb5.3 libgnutls-dane0 libidn12 libnsl2
-	libpcre2-8-0 libpam0g'
+bench="python3 procps postfix gnuplot-nox libevent-2.1-7 $exim"
 
 wanted=
 for group in "$@"; do

@@ -1,16 +1,22 @@
-"""Debian's Exim as a client: its package conflicts with Postfix's, so its files are unpacked into a scratch folder and
-run from there. A message is given to it by SMTP on its standard input (exim -bs), and it sends it on at once."""
+"""Debian's Exim: its package conflicts with Postfix's, so its files are unpacked once, below build/, and run from there.
+Here it is a client: a message is given to it by SMTP on its standard input (exim -bs), and it sends it on at once;
+peers.py has it as a server."""
 
+import functools
+import os
 import pathlib
+import pwd
 import shutil
 import subprocess
 import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 CONF = """\
 primary_hostname = exim.example
 exim_user = nobody
 exim_group = nogroup
-exim_path = {home}/root/usr/sbin/exim4
+exim_path = {program}
 spool_directory = {home}/spool
 log_file_path = {home}/log/%slog
 acl_smtp_rcpt = accept
@@ -39,6 +45,33 @@ begin retry
 """
 
 
+def user_exists(name):
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+@functools.cache
+def exim_program():
+    """Its path, or None where the package cannot be had. The user that Debian built it for is made where it is missing."""
+    folder = ROOT / "build/peers"
+    program = folder / "usr/sbin/exim4"
+    if not program.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        got = subprocess.run(["apt-get", "download", "-q", "exim4-daemon-light"], cwd=folder, capture_output=True)
+        package = next(folder.glob("exim4-daemon-light_*.deb"), None)
+        if got.returncode != 0 or not package:
+            return None
+        subprocess.run(["dpkg-deb", "-x", package, folder], check=True)
+        package.unlink()
+    if os.geteuid() == 0 and not user_exists("Debian-exim"):
+        subprocess.run(["adduser", "--system", "--group", "--quiet", "--home", "/var/spool/exim4", "--no-create-home",
+                        "--allow-bad-names", "Debian-exim"], check=True, capture_output=True)
+    return str(program)
+
+
 class Exim:
     """Sends everything to a port of this machine. None of it stays running."""
 
@@ -49,19 +82,10 @@ class Exim:
         for name in ("spool", "log"):
             (self.home / name).mkdir()
             shutil.chown(self.home / name, "nobody", "nogroup")
-        (self.home / "conf").write_text(CONF.format(home=self.home, port=port))
-
-    def unpack(self):
-        """False: the package cannot be had."""
-        got = subprocess.run(["apt-get", "download", "-q", "exim4-daemon-light"], cwd=self.home, capture_output=True)
-        if got.returncode != 0:
-            return False
-        package = next(self.home.glob("*.deb"))
-        return subprocess.run(["dpkg-deb", "-x", package, self.home / "root"]).returncode == 0
+        (self.home / "conf").write_text(CONF.format(home=self.home, port=port, program=exim_program()))
 
     def send(self, dialogue):
-        program = str(self.home / "root/usr/sbin/exim4")
-        done = subprocess.run([program, "-C", str(self.home / "conf"), "-odi", "-bs"],
+        done = subprocess.run([exim_program(), "-C", str(self.home / "conf"), "-odi", "-bs"],
                               input=dialogue.replace("\n", "\r\n").encode(), capture_output=True, timeout=120)
         # Without its privileges (it is run with a configuration of ours) it logs deliveries to stderr.
         self.said += done.stderr.decode(errors="replace")

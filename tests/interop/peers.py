@@ -1,5 +1,5 @@
 """Other people's servers as next hops, each an instance of its own in a scratch folder on loopback ports: Exim, Dovecot's
-LMTP and submission, aiosmtpd. Exim conflicts with Postfix as a Debian package: tests/interop/exim.sh unpacks it beside."""
+LMTP and submission, aiosmtpd."""
 
 import contextlib
 import os
@@ -11,9 +11,9 @@ import socket
 import subprocess
 import tempfile
 
+from exim import exim_program
 from node import free_port, wait_until
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXIM_MAIN = """\
 primary_hostname = mx.exim.example
 exim_path = {program}
@@ -100,13 +100,6 @@ submission_relay_host = 127.0.0.1
 submission_relay_port = {onward}
 hostname = mx.dovecot.example
 """
-
-
-def exim_program():
-    for path in (shutil.which("exim4"), ROOT / "build/peers/usr/sbin/exim4", os.environ.get("EXIM")):
-        if path and pathlib.Path(path).exists():
-            return str(path)
-    return None
 
 
 def answers(port):

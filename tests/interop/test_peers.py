@@ -2,13 +2,13 @@
 
 import email
 import os
-import pwd
 import smtplib
 
 import pytest
+from exim import exim_program
 from load import text
 from node import wait_until
-from peers import Dovecot, Exim, exim_program
+from peers import Dovecot, Exim
 from postfix import Postfix
 
 LONG = b"x" * 990
@@ -43,8 +43,8 @@ def peers(root):
 
 @pytest.fixture
 def exim(peers):
-    if not exim_program() or "Debian-exim" not in {p.pw_name for p in pwd.getpwall()}:
-        pytest.skip("no Exim: tests/interop/exim.sh")
+    if not exim_program():
+        pytest.skip("Exim's package cannot be downloaded")
     return lambda **values: peers(Exim(**values))
 
 
