@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* Small enough for a reply line, large enough that most never grow twice. */
 #define BUF_FIRST_CAP 128
@@ -71,6 +72,22 @@ void buf_u64(struct buf *b, uint64_t v)
 		digits[--at] = (char)('0' + v % 10);
 	while (v /= 10);
 	buf_append(b, digits + at, sizeof(digits) - at);
+}
+
+int buf_read_fd(struct buf *b, int fd)
+{
+	for (off_t at = 0;;) {
+		char *room = buf_reserve(b, BUF_READ_STEP);
+		if (!room)
+			return b->error;
+		ssize_t n = pread(fd, room, BUF_READ_STEP, at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
+		b->len += (size_t)n;
+		at += n;
+	}
 }
 
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap)

@@ -46,6 +46,10 @@ void buf_vprintf(struct buf *b, const char *fmt, va_list ap) PRINTF(2, 0);
 /* Space for len more octets at b->ptr + b->len, or NULL (error set); the caller then adds to len.
  */
 void *buf_reserve(struct buf *b, size_t len);
+/* Appends a regular file from its beginning to its end, wherever the fd stands. Blocks. The ceiling
+ * must leave room for BUF_READ_STEP behind the last octet. Negative errno, -EMSGSIZE, -ENOMEM. */
+#define BUF_READ_STEP 65536u
+MUST_CHECK int buf_read_fd(struct buf *b, int fd);
 /* Drops the first len octets. */
 void buf_consume(struct buf *b, size_t len);
 void buf_reset(struct buf *b); /* len = 0, error = 0, memory kept */

@@ -9,28 +9,13 @@
 
 #define ERRORS_MAX 65536u
 
-static int read_all(int fd, struct buf *out)
-{
-	for (;;) {
-		char *room = buf_reserve(out, 65536);
-		if (!room)
-			return out->error;
-		ssize_t n = read(fd, room, 65536);
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return 0;
-		out->len += (size_t)n;
-	}
-}
-
 static int read_text(
 	const struct config_domain *d, int fd, struct buf *ret_text, struct buf *errors)
 {
 	struct buf image = BUF_INIT(USERS_SQLITE_MAX);
 
 	if (d->users == USERS_FILE)
-		return read_all(fd, ret_text);
+		return buf_read_fd(ret_text, fd);
 	int r = users_sqlite_read(fd, &image);
 	if (r == 0)
 		r = users_sqlite_text(buf_span(&image), d->users_path, d->name, ret_text, errors);
@@ -81,7 +66,7 @@ uint64_t user_store_last_use(const struct config *c, struct span login, struct s
 	buf_char(&path, '\0');
 	buf_printf(&start, "used %.*s %.*s ", SPAN_FMT(login), SPAN_FMT(label));
 	CLEANUP(fd_closep) int fd = path.error ? -1 : open(path.ptr, O_RDONLY | O_CLOEXEC);
-	struct span rest = fd >= 0 && read_all(fd, &text) == 0 ? buf_span(&text) : SPAN_NULL;
+	struct span rest = fd >= 0 && buf_read_fd(&text, fd) == 0 ? buf_span(&text) : SPAN_NULL;
 	while (rest.len && seconds == 0) {
 		struct span line = span_head(rest, span_index(rest, '\n'));
 		rest = span_from(rest, line.len + 1);

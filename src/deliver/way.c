@@ -154,18 +154,7 @@ static int read_fd(int fd, struct buf *out)
 	struct stat st;
 	if (fstat(fd, &st) < 0 || st.st_size < 0 || st.st_size > WAY_FILE_MAX)
 		return -EFBIG;
-	for (;;) {
-		size_t want = 64 * 1024;
-		char *p = buf_reserve(out, want);
-		if (!p)
-			return out->error;
-		ssize_t n = pread(fd, p, want, (off_t)out->len);
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return 0;
-		out->len += (size_t)n;
-	}
+	return buf_read_fd(out, fd);
 }
 
 static void say_unusable(const char *event, const char *name, int error)

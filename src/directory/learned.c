@@ -25,7 +25,6 @@
 
 #define WRITE_EVERY (10 * USEC_PER_SEC)
 #define FILE_MAX    (256u << 20)
-#define READ_STEP   65536u
 #define HASHED_MAX  64u
 
 struct fact {
@@ -129,18 +128,10 @@ static void read_use(struct learned *l, struct span line)
 static int read_file(int folder, struct buf *out)
 {
 	CLEANUP(fd_closep) int fd = openat(folder, "learned", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	ssize_t n = 1;
 
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
-	while (n > 0) {
-		char *room = buf_reserve(out, READ_STEP);
-		if (!room)
-			return out->error;
-		n = read(fd, room, READ_STEP);
-		out->len += n > 0 ? (size_t)n : 0;
-	}
-	return n < 0 ? -errno : 0;
+	return buf_read_fd(out, fd);
 }
 
 static int load(struct learned *l)

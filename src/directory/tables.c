@@ -9,27 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define READ_STEP	65536u
 #define ERRORS_MAX	(64u * 1024u)
 #define ERROR_LINES_MAX 20u
-
-static int read_whole(int fd, struct buf *out)
-{
-	off_t at = 0;
-
-	for (;;) {
-		char *room = buf_reserve(out, READ_STEP);
-		if (!room)
-			return out->error;
-		ssize_t n = pread(fd, room, READ_STEP, at);
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return 0;
-		out->len += (size_t)n;
-		at += n;
-	}
-}
 
 static void log_problems(struct span errors)
 {
@@ -59,7 +40,7 @@ static int read_table(
 	char name[64];
 
 	(void)snprintf(name, sizeof(name), "%s:%zu", kind, index);
-	int fd = role_fd(p, name), r = fd < 0 ? -ENOENT : read_whole(fd, out);
+	int fd = role_fd(p, name), r = fd < 0 ? -ENOENT : buf_read_fd(out, fd);
 	if (r < 0)
 		log_text(LOG_LEVEL_ERROR, "table-error", "%s: cannot be read: %s", path,
 			strerror(-r));

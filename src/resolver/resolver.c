@@ -335,21 +335,10 @@ static int read_anchors(struct role_process *p, struct buf *out, const char **re
 {
 	int fd = role_fd(p, "trust_anchor:0");
 	struct buf text = BUF_INIT(ANCHOR_FILE_MAX);
-	off_t at = 0;
 	size_t n, line;
-	int e = fd < 0 ? -ENOENT : 0;
+	int e = fd < 0 ? -ENOENT : buf_read_fd(&text, fd);
 
 	*ret_why = "the file cannot be read";
-	while (e == 0) {
-		char *room = buf_reserve(&text, 65536);
-		ssize_t got = room ? pread(fd, room, 65536, at) : -1;
-		if (got < 0)
-			e = room ? -errno : text.error;
-		if (got <= 0)
-			break;
-		text.len += (size_t)got;
-		at += got;
-	}
 	if (e == 0) {
 		e = anchor_parse(buf_span(&text), out, &n, &line);
 		*ret_why = "it must hold DS or DNSKEY records in zone-file form, and nothing else";

@@ -163,17 +163,7 @@ static int read_all(const char *path, struct buf *out, struct stat *ret_st)
 		return -errno;
 	if (fstat(fd, ret_st) < 0)
 		return -errno;
-	for (;;) {
-		char *room = buf_reserve(out, 65536);
-		if (!room)
-			return out->error;
-		ssize_t n = read(fd, room, 65536);
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return 0;
-		out->len += (size_t)n;
-	}
+	return buf_read_fd(out, fd);
 }
 
 /* The rename is durable only with its folder. */

@@ -6,14 +6,14 @@ import socket
 import ssl
 import threading
 
-import scram
+import scram_server
 from node import free_port
 
 
 class TlsPeer:
     """starttls: True, False (not offered), "refuse" (454), "break" (garbage instead of a handshake), "inject" (replies
     in clear text behind its 220), "drop". leaf: authority.Leaf. users: {name: password} for AUTH; wrong: as
-    scram.Server has it."""
+    scram_server.Server has it."""
 
     def __init__(self, leaf=None, starttls=True, implicit=False, users=None, keywords=(), mechanisms="PLAIN LOGIN",
                  host="127.0.0.1", port=None, rule=None, greeting="220 peer.example ESMTP", tls12=False,
@@ -139,11 +139,11 @@ class TlsPeer:
     def scram(self, f, mechanism, initial, say, conn):
         """The 235, or None."""
         binding = conn.get_channel_binding("tls-unique") if conn and mechanism.endswith("-PLUS") else None
-        server = scram.Server(mechanism, self.users, binding, self.wrong)
+        server = scram_server.Server(mechanism, self.users, binding, self.wrong)
         try:
             say("334 " + base64.b64encode(server.feed(base64.b64decode(initial))).decode())
             last = base64.b64encode(server.feed(base64.b64decode(f.readline().strip()))).decode()
-        except (scram.Refused, ValueError, KeyError) as e:
+        except (scram_server.Refused, ValueError, KeyError) as e:
             self.errors.append(str(e))
             return None
         self.bound += binding is not None

@@ -1,6 +1,7 @@
 /* Owned octets: growth, the ceiling, the error that sticks. */
 #include "test.h"
 #include "base/buf.h"
+#include <stdio.h>
 
 static void buf_append__grows_and_keeps_octets(void **state)
 {
@@ -139,6 +140,29 @@ static void buf_escaped__only_plain_ascii_stays(void **state)
 	}
 }
 
+static void buf_read_fd__all_from_the_beginning(void **state)
+{
+	(void)state;
+	for (size_t len = 0; len <= (size_t)3 * BUF_READ_STEP; len += BUF_READ_STEP / 2 + 1) {
+		FILE *f = tmpfile();
+		assert_non_null(f);
+		for (size_t i = 0; i < len; i++)
+			assert_int_not_equal(fputc('a' + (int)(i % 26), f), EOF);
+		assert_int_equal(fflush(f), 0); /* the position is at the end now */
+		CLEANUP(buf_done) struct buf b = BUF_INIT((size_t)5 * BUF_READ_STEP);
+		buf_str(&b, "x");
+		assert_int_equal(buf_read_fd(&b, fileno(f)), 0);
+		assert_int_equal(b.len, len + 1);
+		for (size_t i = 0; i < len; i++)
+			assert_int_equal(b.ptr[i + 1], 'a' + (int)(i % 26));
+		CLEANUP(buf_done) struct buf small = BUF_INIT(BUF_READ_STEP);
+		assert_int_equal(buf_read_fd(&small, fileno(f)), len ? -EMSGSIZE : 0);
+		(void)fclose(f);
+	}
+	CLEANUP(buf_done) struct buf b = BUF_INIT(BUF_READ_STEP);
+	assert_int_equal(buf_read_fd(&b, -1), -EBADF);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -148,6 +172,7 @@ int main(void)
 		cmocka_unit_test(buf_printf__long_text_grows),
 		cmocka_unit_test(buf_reserve__gives_space),
 		cmocka_unit_test(buf_consume__drops_the_front),
+		cmocka_unit_test(buf_read_fd__all_from_the_beginning),
 		cmocka_unit_test(buf_done__keeps_the_ceiling),
 		cmocka_unit_test(buf_escaped__only_plain_ascii_stays),
 	};
