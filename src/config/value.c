@@ -199,8 +199,7 @@ int value_octets(
 	return 0;
 }
 
-/* The index of the word in a NULL-terminated list, or -1 and an error. */
-static int choose(struct reading *r, const struct key *key, const struct value *v,
+int value_choose(struct reading *r, const struct key *key, const struct value *v,
 	const char *const *words, const char *remedy)
 {
 	for (int i = 0; words[i]; i++)
@@ -217,7 +216,7 @@ int value_role(
 	static const enum listener_role roles[] = {LISTENER_MX, LISTENER_SUBMISSION, LISTENER_LMTP};
 	(void)n;
 
-	int i = choose(r, key, v, words, "unknown role: write mx, submission or lmtp");
+	int i = value_choose(r, key, v, words, "unknown role: write mx, submission or lmtp");
 	if (i >= 0)
 		*(enum listener_role *)field = roles[i];
 	return 0;
@@ -228,7 +227,7 @@ int value_log_format(
 {
 	static const char *const words[] = {"auto", "readable", "json", NULL};
 	(void)n;
-	int i = choose(r, key, v, words, "unknown format: write auto, readable or json");
+	int i = value_choose(r, key, v, words, "unknown format: write auto, readable or json");
 	return i < 0 ? 0 : set_string(field, strdup(words[i]));
 }
 
@@ -237,7 +236,7 @@ int value_log_level(
 {
 	static const char *const words[] = {"error", "warn", "info", "debug", NULL};
 	(void)n;
-	int i = choose(r, key, v, words, "unknown level: write error, warn, info or debug");
+	int i = value_choose(r, key, v, words, "unknown level: write error, warn, info or debug");
 	return i < 0 ? 0 : set_string(field, strdup(words[i]));
 }
 

@@ -15,3 +15,17 @@ MUST_CHECK int value_note_inactive(
 	struct reading *r, struct position at, const char *what, const char *why);
 /* path against the folder of the configuration file; NULL: no memory. */
 char *value_absolute(const struct config *c, const char *path);
+
+/* The index of the word in a NULL-terminated list, or -1 and an error that ends with the remedy. */
+int value_choose(struct reading *r, const struct key *key, const struct value *v,
+	const char *const *words, const char *remedy);
+/* Where the length of the list in `field` stands. */
+static inline size_t *value_count(const struct key *key, void *field)
+{
+	return (size_t *)(void *)((char *)field - key->offset + key->count_offset);
+}
+/* A list of addresses. parse: 0 or a negative errno for what is none; then the error says that it
+ * is no `what`, which tells how to write it. */
+MUST_CHECK int value_address_list(struct reading *r, const struct key *key, const struct value *v,
+	size_t n, void *field, int (*parse)(struct reading *, const char *, struct address *),
+	const char *what);

@@ -5,40 +5,24 @@
 
 #define DNS_PORT 53
 
-static size_t *count_of(const struct key *key, void *field)
-{
-	return (size_t *)(void *)((char *)field - key->offset + key->count_offset);
-}
-
 static bool parse_server(struct span text, struct address *ret)
 {
 	return address_parse(text, DNS_PORT, ret) == 0 && !address_is_unix(ret) &&
 	       address_port(ret) != 0;
 }
 
+static int read_server(struct reading *r, const char *text, struct address *ret)
+{
+	(void)r;
+	return parse_server(span_str(text), ret) ? 0 : -EINVAL;
+}
+
 int value_dns_servers(
 	struct reading *r, const struct key *key, const struct value *v, size_t n, void *field)
 {
-	struct config_address *list = calloc(n ? n : 1, sizeof(*list));
-
-	if (!list)
-		return -ENOMEM;
-	*(struct config_address **)field = list;
-	for (size_t i = 0; i < n; i++) {
-		struct config_address *a = &list[*count_of(key, field)];
-		if (!parse_server(span_str(v[i].text), &a->address)) {
-			diag_error(r->diag, v[i].at,
-				"%s: '%s' is no server: write ADDRESS or ADDRESS:PORT, as "
-				"\"192.0.2.53\" or \"[2001:db8::53]:5300\" (no names)",
-				key->name, v[i].text);
-			continue;
-		}
-		a->text = strdup(v[i].text);
-		if (!a->text)
-			return -ENOMEM;
-		++*count_of(key, field);
-	}
-	return 0;
+	return value_address_list(r, key, v, n, field, read_server,
+		"server: write ADDRESS or ADDRESS:PORT, as \"192.0.2.53\" or "
+		"\"[2001:db8::53]:5300\" (no names)");
 }
 
 /* "." is the root here. */
@@ -56,7 +40,7 @@ int value_dns_zones(
 		return -ENOMEM;
 	*(struct config_dns_zone **)field = list;
 	for (size_t i = 0; i < n; i++) {
-		struct config_dns_zone *z = &list[*count_of(key, field)];
+		struct config_dns_zone *z = &list[*value_count(key, field)];
 		struct span text = span_trim(span_str(v[i].text));
 		struct span zone = span_head(text, span_index(text, ' '));
 		struct span server = span_trim(span_from(text, zone.len));
@@ -70,7 +54,7 @@ int value_dns_zones(
 		z->zone = name_lower(zone);
 		if (!z->zone)
 			return -ENOMEM;
-		++*count_of(key, field);
+		++*value_count(key, field);
 	}
 	return 0;
 }
@@ -92,7 +76,7 @@ int value_dns_names(
 		char *name = name_lower(span_str(v[i].text));
 		if (!name)
 			return -ENOMEM;
-		list[(*count_of(key, field))++] = name;
+		list[(*value_count(key, field))++] = name;
 	}
 	return 0;
 }

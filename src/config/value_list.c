@@ -3,11 +3,6 @@
 #include <confuse.h>
 #include <stdlib.h>
 
-static size_t *count_of(const struct key *key, void *field)
-{
-	return (size_t *)(void *)((char *)field - key->offset + key->count_offset);
-}
-
 /* An array of n elements; n = 0 gives one unused, so that NULL means no memory. */
 static void *new_array(size_t n, size_t size)
 {
@@ -72,7 +67,7 @@ int value_durations(
 	}
 	free(*(uint64_t **)field);
 	*(uint64_t **)field = list;
-	*count_of(key, field) = n;
+	*value_count(key, field) = n;
 	return 0;
 }
 
@@ -90,7 +85,7 @@ int value_networks(
 				key->name, v[i].text);
 	free(*(struct network **)field);
 	*(struct network **)field = list;
-	*count_of(key, field) = n;
+	*value_count(key, field) = n;
 	return 0;
 }
 
@@ -107,26 +102,33 @@ static int parse_address(struct reading *r, const char *text, struct address *re
 	return path ? e : -ENOMEM;
 }
 
-int value_addresses(
-	struct reading *r, const struct key *key, const struct value *v, size_t n, void *field)
+int value_address_list(struct reading *r, const struct key *key, const struct value *v, size_t n,
+	void *field, int (*parse)(struct reading *, const char *, struct address *),
+	const char *what)
 {
 	struct config_address *list = new_array(n, sizeof(*list));
 	if (!list)
 		return -ENOMEM;
 	*(struct config_address **)field = list;
 	for (size_t i = 0; i < n; i++) {
-		struct config_address *a = &list[*count_of(key, field)];
-		if (parse_address(r, v[i].text, &a->address) < 0) {
-			diag_error(r->diag, v[i].at,
-				"%s: '%s' is no address with a port: write \"0.0.0.0:25\", "
-				"\"[::]:25\" or \"unix:/PATH\" (no names)",
-				key->name, v[i].text);
+		struct config_address *a = &list[*value_count(key, field)];
+		if (parse(r, v[i].text, &a->address) < 0) {
+			diag_error(
+				r->diag, v[i].at, "%s: '%s' is no %s", key->name, v[i].text, what);
 			continue;
 		}
 		a->text = strdup(v[i].text);
 		if (!a->text)
 			return -ENOMEM;
-		++*count_of(key, field);
+		++*value_count(key, field);
 	}
 	return 0;
+}
+
+int value_addresses(
+	struct reading *r, const struct key *key, const struct value *v, size_t n, void *field)
+{
+	return value_address_list(r, key, v, n, field, parse_address,
+		"address with a port: write \"0.0.0.0:25\", \"[::]:25\" or \"unix:/PATH\" (no "
+		"names)");
 }

@@ -9,11 +9,6 @@
 #define FINGERPRINT_DIGITS 64u
 #define WEIGHT_MAX	   1000u
 
-static size_t *count_of(const struct key *key, void *field)
-{
-	return (size_t *)(void *)((char *)field - key->offset + key->count_offset);
-}
-
 int value_route_tls(
 	struct reading *r, const struct key *key, const struct value *v, size_t n, void *field)
 {
@@ -48,7 +43,7 @@ static int add_string(const struct key *key, void *field, char *text)
 {
 	if (!text)
 		return -ENOMEM;
-	(*(char ***)field)[(*count_of(key, field))++] = text;
+	(*(char ***)field)[(*value_count(key, field))++] = text;
 	return 0;
 }
 
@@ -57,7 +52,7 @@ static int new_strings(const struct key *key, size_t n, void *field)
 	if (*(char ***)field) /* given twice: the scanner has said so */
 		return -EEXIST;
 	*(char ***)field = calloc(n ? n : 1, sizeof(char *));
-	*count_of(key, field) = 0;
+	*value_count(key, field) = 0;
 	return *(char ***)field ? 0 : -ENOMEM;
 }
 
@@ -188,7 +183,7 @@ int value_sources(
 	if (!*list)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		struct config_source *s = &(*list)[*count_of(key, field)];
+		struct config_source *s = &(*list)[*value_count(key, field)];
 		const char *why;
 		int e = read_source(v[i].text, s, &why);
 		if (e < 0 || why) {
@@ -201,7 +196,7 @@ int value_sources(
 		if (why)
 			diag_error(r->diag, v[i].at, "%s: '%s' %s", key->name, v[i].text, why);
 		else
-			++*count_of(key, field);
+			++*value_count(key, field);
 	}
 	return 0;
 }

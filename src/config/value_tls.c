@@ -2,21 +2,11 @@
 #include "config/value.h"
 #include <stdlib.h>
 
-static int choose_word(struct reading *r, const struct key *key, const struct value *v,
-	const char *const *words, const char *remedy)
-{
-	for (int i = 0; words[i]; i++)
-		if (span_equal_nocase(span_str(v->text), span_str(words[i])))
-			return i;
-	diag_error(r->diag, v->at, "%s = '%s': %s", key->name, v->text, remedy);
-	return -1;
-}
-
 int value_paths(
 	struct reading *r, const struct key *key, const struct value *v, size_t n, void *field)
 {
 	char ***list = field;
-	size_t *count = (size_t *)(void *)((char *)field - key->offset + key->count_offset);
+	size_t *count = value_count(key, field);
 
 	if (*list) /* given twice: the scanner has said so */
 		return 0;
@@ -44,7 +34,7 @@ int value_listener_tls(
 	static const enum tls_mode modes[] = {TLS_STARTTLS, TLS_IMPLICIT, TLS_NONE};
 	(void)n;
 
-	int i = choose_word(r, key, v, words, "unknown mode: write starttls, implicit or none");
+	int i = value_choose(r, key, v, words, "unknown mode: write starttls, implicit or none");
 	if (i >= 0)
 		*(enum tls_mode *)field = modes[i];
 	return 0;
@@ -58,7 +48,7 @@ int value_tls_ciphers(
 		TLS_CIPHERS_INTERMEDIATE, TLS_CIPHERS_MODERN, TLS_CIPHERS_OLD};
 	(void)n;
 
-	int i = choose_word(r, key, v, words, "unknown preset: write intermediate, modern or old");
+	int i = value_choose(r, key, v, words, "unknown preset: write intermediate, modern or old");
 	if (i >= 0)
 		*(enum tls_ciphers *)field = presets[i];
 	return 0;
@@ -72,7 +62,7 @@ int value_tls_client(
 		TLS_CLIENT_NONE, TLS_CLIENT_REQUEST, TLS_CLIENT_REQUIRE};
 	(void)n;
 
-	int i = choose_word(r, key, v, words, "unknown wish: write none, request or require");
+	int i = value_choose(r, key, v, words, "unknown wish: write none, request or require");
 	if (i >= 0)
 		*(enum tls_wish *)field = wants[i];
 	return 0;
@@ -85,7 +75,7 @@ int value_tls_keys(
 	static const enum tls_keys places[] = {TLS_KEYS_PROCESS, TLS_KEYS_RECEIVER};
 	(void)n;
 
-	int i = choose_word(r, key, v, words, "unknown place: write process or receiver");
+	int i = value_choose(r, key, v, words, "unknown place: write process or receiver");
 	if (i >= 0)
 		*(enum tls_keys *)field = places[i];
 	return 0;
