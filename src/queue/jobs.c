@@ -387,32 +387,11 @@ static void count_crash(struct mail *m, const struct handed *h)
 		m->crashes++;
 }
 
-void queue_job_unsent(struct queue *q, uint64_t job)
+/* It ended without an outcome: its recipients go again, or are held. */
+static void job_gone(struct queue *q, struct handed *h, bool dot_sent, bool held)
 {
-	struct handed *h = map_get_u64(q->jobs, job);
-
-	if (!h || !h->m)
-		return;
 	struct mail *m = h->m;
-	for (uint32_t k = 0; k < h->n; k++) {
-		struct rcpt *r = rcpt_in_flight(h, h->rcpts[k]);
-		if (r)
-			queue_rcpt_again(q, m, r);
-	}
-	job_end(q, h, &(struct verdict_count){0});
-	queue_settle(q, m, h, false);
-	queue_job_free(q, h);
-}
 
-void queue_job_lost(struct queue *q, uint64_t job, bool dot_sent)
-{
-	struct handed *h = map_get_u64(q->jobs, job);
-
-	if (!h || !h->m)
-		return;
-	struct mail *m = h->m;
-	count_crash(m, h);
-	bool held = m->crashes >= QUEUE_CRASHES_HELD;
 	for (uint32_t k = 0; k < h->n; k++) {
 		struct rcpt *r = rcpt_in_flight(h, h->rcpts[k]);
 		if (!r)
@@ -430,4 +409,22 @@ void queue_job_lost(struct queue *q, uint64_t job, bool dot_sent)
 	/* Without an OUTCOME entry the job stays open in the ledger: a recovery names it again. */
 	queue_settle(q, m, dot_sent ? NULL : h, false);
 	queue_job_free(q, h);
+}
+
+void queue_job_unsent(struct queue *q, uint64_t job)
+{
+	struct handed *h = map_get_u64(q->jobs, job);
+
+	if (h && h->m)
+		job_gone(q, h, false, false);
+}
+
+void queue_job_lost(struct queue *q, uint64_t job, bool dot_sent)
+{
+	struct handed *h = map_get_u64(q->jobs, job);
+
+	if (!h || !h->m)
+		return;
+	count_crash(h->m, h);
+	job_gone(q, h, dot_sent, h->m->crashes >= QUEUE_CRASHES_HELD);
 }
