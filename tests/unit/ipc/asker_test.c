@@ -11,11 +11,13 @@
 #define ANSWER 2
 #define TELL   3
 
+enum habit { SILENT, RIGHT, UNKNOWN_TOKEN, WRONG_TYPE, BAD };
+
 struct peer {
 	struct channel *channel;
 	unsigned asked, told;
 	bool closed;
-	enum { SILENT, RIGHT, UNKNOWN_TOKEN, WRONG_TYPE, BAD } habit;
+	enum habit habit;
 };
 struct taken {
 	unsigned times;
@@ -64,7 +66,7 @@ static void on_close(void *arg, int error)
 	((struct peer *)arg)->closed = true;
 }
 
-static void attach(struct world *w, int habit)
+static void attach(struct world *w, enum habit habit)
 {
 	static const struct channel_ops ops = {.on_frame = on_frame, .on_close = on_close};
 	struct peer *p = &w->peers[w->n_peers++];
