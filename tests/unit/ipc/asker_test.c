@@ -179,7 +179,8 @@ static void all_cases(void *arg)
 	end(&w, -EPIPE);
 
 	static const struct {
-		int habit, want;
+		enum habit habit;
+		int want;
 		bool closes;
 	} odd[] = {
 		{SILENT, -ETIMEDOUT, false},
