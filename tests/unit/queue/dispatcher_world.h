@@ -67,6 +67,8 @@ struct world {
 	uint64_t count;
 	char states[64]; /* of the last row's first recipient */
 	uint64_t last_id;
+	const char *sought; /* of world_logged: by the last call, and how far without it */
+	long sought_to;
 };
 /* Runs fn in a fiber with a dispatcher on an empty spool, and cleans up. */
 void with_world(void (*fn)(struct world *w));
