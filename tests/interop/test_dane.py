@@ -54,7 +54,7 @@ def net(tmp_path_factory, ca):
     net.peers = {}
     for name, case in CASES.items():
         zone, address = f"{name}.example", net.address()
-        leaf = ca.leaf(*case.get("names", [f"mx.{zone}"]), expired=case.get("expired", False))
+        leaf = ca.issue(*case.get("names", [f"mx.{zone}"]), expired=case.get("expired", False))
         host = "real" if case.get("alias") else "mx"
         text = f"@ MX 10 mx\n{host} A {address}\n"
         if case.get("alias"):
@@ -98,7 +98,7 @@ def test_next_host_when_the_first_fails(node, tmp_path, ca):
     """A host that DANE refuses is skipped, and the next one serves (RFC 7672 2.2, RFC 5321 5.1)."""
     net = Internet(tmp_path / "net")
     first, second = net.address(), net.address()
-    leaf = ca.leaf("two.two.example")
+    leaf = ca.issue("two.two.example")
     net.zone("two.example", f"@ MX 10 one\n@ MX 20 two\none A {first}\ntwo A {second}\n"
              f"_25._tcp.one TLSA {OTHER}\n_25._tcp.two TLSA {leaf.tlsa()}\n")
     peers = [TlsPeer(leaf, host=first, port=25), TlsPeer(leaf, host=second, port=25)]

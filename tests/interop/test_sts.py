@@ -73,7 +73,7 @@ class Policies:
 
         self.contexts = {}
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        first = ca.leaf("nobody.test")
+        first = ca.issue("nobody.test")
         context.load_cert_chain(first.chain, first.key)
         context.sni_callback = self.choose
         self.server = http.server.ThreadingHTTPServer((address, 443), Handler)
@@ -84,7 +84,7 @@ class Policies:
 
     def add(self, zone, case):
         self.served[zone] = case
-        leaf = self.ca.leaf(f"{case.get('https', 'mta-sts')}.{zone}")
+        leaf = self.ca.issue(f"{case.get('https', 'mta-sts')}.{zone}")
         self.contexts[f"mta-sts.{zone}"] = context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(leaf.chain, leaf.key)
 
@@ -110,8 +110,8 @@ def net(tmp_path_factory, ca):
     net.policies, net.peers = Policies(https, ca), {}
     for name, case in CASES.items():
         zone, address = f"{name}.example", net.address()
-        leaf = (foreign if case.get("foreign") else ca).leaf(*case.get("names", [f"mx.{zone}"]),
-                                                             expired=case.get("expired", False))
+        leaf = (foreign if case.get("foreign") else ca).issue(*case.get("names", [f"mx.{zone}"]),
+                                                              expired=case.get("expired", False))
         text = f"@ MX 10 mx\nmx A {address}\n"
         text += case.get("txt", '_mta-sts TXT "v=STSv1; id=20261122"\n')
         text += f"mta-sts A {https}\n" if case.get("address", True) else ""

@@ -1,7 +1,6 @@
 """TLS as server: STARTTLS and implicit TLS, certificates by name and kind, resumption, clients' certificates, what
 must never be executed, certificates that change or are bad, and where the private keys are."""
 
-import hashlib
 import re
 import shutil
 import signal
@@ -12,7 +11,7 @@ import subprocess
 import time
 
 import pytest
-from ca import Authority, openssl
+from authority import Authority, openssl
 from node import free_port, wait_until
 from postfix import Postfix
 
@@ -34,7 +33,7 @@ def settings(ca, *pairs, implicit=None, **more):
 
 
 def trusting(ca, **more):
-    context = ssl.create_default_context(cafile=str(ca.root))
+    context = ssl.create_default_context(cafile=str(ca.cert))
     for name, value in more.items():
         setattr(context, name, value)
     return context
@@ -89,7 +88,7 @@ def test_clients__submit_over_tls(node, authority):
     n = node(more=settings(authority, authority.issue("localhost", "mx.example.org"), implicit=port)).start()
     mail = str(n.folder / "mail.txt")
     (n.folder / "mail.txt").write_bytes(MAIL)
-    root = str(authority.root)
+    root = str(authority.cert)
     commands = [
         ["swaks", "--server", "127.0.0.1", "--port", n.port, "--tls", "--tls-verify", "--tls-ca-path", root, "--to",
          "c@example.org", "--from", "a@example.net"],
@@ -128,7 +127,7 @@ def test_certificates__by_name_and_by_kind(node, authority):
         (["-noservername", "-tls1_2", "-cipher", "ECDHE-ECDSA-CHACHA20-POLY1305"], "CN = mx.example.org", "ECDSA"),
     ]
     for words, subject, kind in table:
-        out = s_client(n.port, "-CAfile", authority.root, *words)
+        out = s_client(n.port, "-CAfile", authority.cert, *words)
         assert subject in out and f"Peer signature type: {kind}" in out and "Verify return code: 0" in out, (words, out)
 
 
@@ -167,8 +166,8 @@ def test_resumption__by_any_receiver_and_not_after_a_restart(node, authority, tm
 
 
 def test_ocsp__is_stapled(node, authority):
-    pem, key = authority.issue("mx.example.org")
-    n = node(more=settings(authority, (pem, key), ocsp=f'"{authority.staple(pem)}"')).start()
+    leaf = authority.issue("mx.example.org")
+    n = node(more=settings(authority, leaf, ocsp=f'"{authority.staple(leaf)}"')).start()
     assert "OCSP Response Status: successful" in s_client(n.port, "-status")
 
 
@@ -176,7 +175,7 @@ def test_client_certificates__requested_and_required(node, authority):
     shown = authority.issue("alice", use="clientAuth")
     stranger = Authority(authority.folder / "other").issue("mallory", use="clientAuth")
     server = authority.issue("mx.example.org")
-    roots = f'"{authority.root}"'
+    roots = f'"{authority.cert}"'
     asking = node("asking", more=settings(authority, server, client="request", client_ca=roots)).start()
     requiring = node("requiring", more=settings(authority, server, client="require", client_ca=roots)).start()
 
@@ -190,10 +189,9 @@ def test_client_certificates__requested_and_required(node, authority):
 
     for pair in (None, shown, stranger):
         assert submit(asking, pair) == 250
-    der = ssl.PEM_cert_to_DER_cert(shown[0].read_text().split("-----END")[0] + "-----END CERTIFICATE-----\n")
     rows = asking.await_events("tls", 3)
     assert "fingerprint" not in rows[0]
-    assert rows[1]["fingerprint"] == hashlib.sha256(der).hexdigest() and rows[1]["verified"] == "yes"
+    assert rows[1]["fingerprint"] == shown.fingerprint() and rows[1]["verified"] == "yes"
     assert rows[1]["subject"] == "CN=alice" and rows[2]["verified"] == "no" and not rows[2].get("subject")
     assert submit(requiring, shown) == 250
     for pair in (None, stranger):
@@ -285,9 +283,9 @@ def test_renewal__is_taken_in_by_itself_and_by_reload(node, authority, tmp_path)
 
     def install(kind="ec"):
         new = authority.issue("mx.example.org", kind=kind, file="renewed")
-        shutil.copy(new[0], pem)
+        shutil.copy(new.chain, pem)
         time.sleep(0.2)  # a moment in which they do not fit
-        shutil.copy(new[1], key)
+        shutil.copy(new.key, key)
 
     install()
     n = node(more=settings(authority, (pem, key))).start()
@@ -324,7 +322,7 @@ def bad_pair(authority, what, tmp_path):
     if what == "early":
         return authority.issue("mx.example.org", file="early", begin="20490101000000Z", end="20491201000000Z")
     if what == "mismatch":
-        return pem, authority.issue("mx.example.org", file="another")[1]
+        return pem, authority.issue("mx.example.org", file="another").key
     if what == "no key":
         return pem, tmp_path / "none.key"
     if what == "garbage":
@@ -357,14 +355,14 @@ def test_bad_ones__a_reload_keeps_the_old_one(node, authority, tmp_path):
         shutil.copy(source, target)
     n = node(more=settings(authority, (pem, key))).start()
     first = serial_of(n.port)
-    shutil.copy(bad_pair(authority, "expired", tmp_path)[0], pem)
+    shutil.copy(bad_pair(authority, "expired", tmp_path).chain, pem)
     rows = n.await_events("certificates-refused", 2)
     assert "no key fits" in rows[0]["text"] or "expired" in rows[0]["text"], rows
     assert serial_of(n.port) == first
     n.process.send_signal(signal.SIGHUP)
     n.await_events("reload-failed", 1)
     assert serial_of(n.port) == first
-    shutil.copy(good[0], pem)
+    shutil.copy(good.chain, pem)
     n.process.send_signal(signal.SIGHUP)
     n.await_events("reloaded")
 
@@ -377,7 +375,7 @@ def test_postfix__sends_over_verified_tls(node, authority, root):
         pytest.skip("Postfix is missing")
     n = node(more=settings(authority, authority.issue("mx.example.org"), client="request")).start()
     p = Postfix()
-    shutil.copy(authority.root, p.home / "etc" / "root.pem")
+    shutil.copy(authority.cert, p.home / "etc" / "root.pem")
     with (p.home / "etc/main.cf").open("a") as f:
         f.write(f"relayhost = [127.0.0.1]:{n.port}\nsmtp_tls_security_level = verify\nsmtp_tls_loglevel = 1\n"
                 f"smtp_tls_CAfile = {p.home}/etc/root.pem\nsmtp_tls_verify_cert_match = mx.example.org\n")

@@ -9,15 +9,15 @@ import ssl
 import threading
 import time
 
-from ca import openssl
 import pytest
+from authority import openssl
 from node import PROGRAM, wait_until
 from test_tls import authority, s_client, settings  # noqa: F401
 
 
 def secrets_of(key):
     """Octets that only the holder of the key has, in both orders (OpenSSL keeps numbers little-endian)."""
-    text = openssl("pkey", "-in", key, "-noout", "-text").stdout.decode()
+    text = openssl("pkey", "-in", key, "-noout", "-text").decode()
     found = re.findall(r"(?:prime1|prime2|priv):\s*((?:\s*[0-9a-f:]+\n)+)", text)
     octets = [bytes.fromhex(re.sub(r"[\s:]", "", one)).lstrip(b"\0") for one in found]
     assert octets and all(len(one) >= 31 for one in octets), text
@@ -66,7 +66,7 @@ def test_keys__are_in_the_keys_process_and_nowhere_else(node, authority, root): 
 def test_keys_process__is_killed(node, authority):  # noqa: F811
     n = node(more=settings(authority, authority.issue("mx.example.org", kind="rsa"))).start()
     n.deaths_expected = True
-    context = ssl.create_default_context(cafile=str(authority.root))
+    context = ssl.create_default_context(cafile=str(authority.cert))
     context.check_hostname = False
     done, failed, stop = [], [], threading.Event()
 

@@ -46,7 +46,7 @@ def delivered(n, p):
 
 
 def test_auto__opportunistic(node, peer, ca):
-    p = peer(ca.leaf("peer.example"))
+    p = peer(ca.issue("peer.example"))
     n = relay(node, p).start()
     send(n, ["bob@far.example"])
     row, message = delivered(n, p)
@@ -55,7 +55,7 @@ def test_auto__opportunistic(node, peer, ca):
 
 @pytest.mark.parametrize("starttls", ["break", "drop", "inject"])
 def test_auto__failed_handshake_goes_on_in_clear(node, peer, ca, starttls):
-    p = peer(ca.leaf("peer.example"), starttls=starttls)
+    p = peer(ca.issue("peer.example"), starttls=starttls)
     n = relay(node, p).start()
     send(n, ["bob@far.example"])
     row, message = delivered(n, p)
@@ -64,7 +64,7 @@ def test_auto__failed_handshake_goes_on_in_clear(node, peer, ca, starttls):
 
 
 def test_auto__starttls_refused_goes_on_in_the_same_session(node, peer, ca):
-    p = peer(ca.leaf("peer.example"), starttls="refuse")
+    p = peer(ca.issue("peer.example"), starttls="refuse")
     n = relay(node, p).start()
     send(n, ["bob@far.example"])
     _, message = delivered(n, p)
@@ -72,7 +72,7 @@ def test_auto__starttls_refused_goes_on_in_the_same_session(node, peer, ca):
 
 
 def test_none__starttls_is_not_said(node, peer, ca):
-    p = peer(ca.leaf("peer.example"))
+    p = peer(ca.issue("peer.example"))
     n = relay(node, p, more="tls = none").start()
     send(n, ["bob@far.example"])
     delivered(n, p)
@@ -82,7 +82,7 @@ def test_none__starttls_is_not_said(node, peer, ca):
 @pytest.mark.parametrize("starttls,code", [(False, "4.7.4"), ("refuse", "4.7.4"), ("break", "4.7.5"),
                                            ("inject", "4.7.5")])
 def test_encrypt__never_less(node, peer, ca, starttls, code):
-    p = peer(ca.leaf("peer.example"), starttls=starttls)
+    p = peer(ca.issue("peer.example"), starttls=starttls)
     n = relay(node, p, more="tls = encrypt").start()
     send(n, ["bob@far.example"])
     row = outcome(n, "deferred")
@@ -90,7 +90,7 @@ def test_encrypt__never_less(node, peer, ca, starttls, code):
 
 
 def test_encrypt__self_signed_will_do(node, peer, ca):
-    p = peer(ca.leaf("other.example"))
+    p = peer(ca.issue("other.example"))
     n = relay(node, p, more="tls = encrypt").start()
     send(n, ["bob@far.example"])
     assert delivered(n, p)[1]["tls"]
@@ -111,7 +111,7 @@ CERTIFICATES = [
 def test_verify__certificates(node, peer, ca, tmp_path, case):
     _, names, ips, expired, trusted, keys, wanted = case
     other = Authority(tmp_path / "other", "Other Root")
-    p = peer(ca.leaf(*names, ips=ips, expired=expired))
+    p = peer(ca.issue(*names, ips=ips, expired=expired))
     n = relay(node, p, ca if trusted else other, host="localhost", more=f"tls = verify {keys}").start()
     send(n, ["bob@far.example"])
     if wanted is None:
@@ -124,7 +124,7 @@ def test_verify__certificates(node, peer, ca, tmp_path, case):
 
 
 def test_verify__address_literal(node, peer, ca):
-    p = peer(ca.leaf(ips=("127.0.0.1",)))
+    p = peer(ca.issue(ips=("127.0.0.1",)))
     n = relay(node, p, ca, more="tls = verify").start()
     send(n, ["bob@far.example"])
     assert delivered(n, p)[0]["tls"].endswith(" pkix")
@@ -132,14 +132,14 @@ def test_verify__address_literal(node, peer, ca):
 
 def test_verify__own_roots_of_a_route(node, peer, ca, tmp_path):
     other = Authority(tmp_path / "other", "Other Root")
-    p = peer(other.leaf("localhost"))
+    p = peer(other.issue("localhost"))
     n = relay(node, p, ca, host="localhost", more=f'tls = verify tls_ca = "{other.cert}"').start()
     send(n, ["bob@far.example"])
     assert delivered(n, p)[0]["tls"].endswith(" pkix")
 
 
 def test_verify__fingerprint(node, peer, ca):
-    leaf = ca.leaf("whatever.example")
+    leaf = ca.issue("whatever.example")
     p = peer(leaf)
     n = relay(node, p, more=f'tls = verify tls_fingerprints = {{"{leaf.fingerprint()}"}}').start()
     send(n, ["bob@far.example"])
@@ -147,14 +147,14 @@ def test_verify__fingerprint(node, peer, ca):
 
 
 def test_verify__wrong_fingerprint(node, peer, ca):
-    p = peer(ca.leaf("localhost"))
+    p = peer(ca.issue("localhost"))
     n = relay(node, p, ca, host="localhost", more=f'tls = verify tls_fingerprints = {{"{"ab" * 32}"}}').start()
     send(n, ["bob@far.example"])
     assert "fingerprint" in outcome(n, "deferred")["text"] and not p.messages
 
 
 def test_smtps__implicit(node, peer, ca):
-    p = peer(ca.leaf("localhost"), implicit=True)
+    p = peer(ca.issue("localhost"), implicit=True)
     n = relay(node, p, ca, scheme="smtps", host="localhost", more="tls = verify").start()
     send(n, ["bob@far.example"])
     row, message = delivered(n, p)
@@ -172,7 +172,7 @@ def test_sessions__are_resumed(node, peer, ca):
                 return "421 4.3.2 enough for this connection"
         return None
 
-    p = peer(ca.leaf("localhost"), rule=rule)
+    p = peer(ca.issue("localhost"), rule=rule)
     n = relay(node, p, ca, host="localhost", more="tls = verify").start()
     for i in (1, 2):
         send(n, ["bob@far.example"], str(i))
@@ -184,7 +184,7 @@ def test_sessions__are_resumed(node, peer, ca):
 @pytest.mark.parametrize("mechanisms", ["PLAIN", "LOGIN", "PLAIN LOGIN CRAM-MD5"])
 @pytest.mark.parametrize("tls", [True, False])
 def test_auth__logs_in(node, peer, ca, tmp_path, mechanisms, tls):
-    p = peer(ca.leaf("localhost"), starttls=tls, users={"ann": SECRET}, mechanisms=mechanisms)
+    p = peer(ca.issue("localhost"), starttls=tls, users={"ann": SECRET}, mechanisms=mechanisms)
     (tmp_path / "secret").write_text(f"# the smart host's\nann:{SECRET}\n")
     keys = f'credentials = "file:{tmp_path}/secret" tls = {"verify" if tls else "may"}'
     n = relay(node, p, ca, host="localhost", more=keys).start()
@@ -195,7 +195,7 @@ def test_auth__logs_in(node, peer, ca, tmp_path, mechanisms, tls):
 
 
 def test_auth__wrong_password_waits_and_is_not_shown(node, peer, ca, tmp_path):
-    p = peer(ca.leaf("localhost"), users={"ann": "another"})
+    p = peer(ca.issue("localhost"), users={"ann": "another"})
     (tmp_path / "secret").write_text(f"ann:{SECRET}\n")
     n = relay(node, p, ca, host="localhost",
               more=f'credentials = "file:{tmp_path}/secret" tls = encrypt').start()
@@ -206,7 +206,7 @@ def test_auth__wrong_password_waits_and_is_not_shown(node, peer, ca, tmp_path):
 
 
 def test_auth__a_corrected_file_reaches_waiting_mail(node, peer, ca, tmp_path):
-    p = peer(ca.leaf("localhost"), users={"ann": SECRET})
+    p = peer(ca.issue("localhost"), users={"ann": SECRET})
     (tmp_path / "secret").write_text("ann:wrong\n")
     n = relay(node, p, ca, host="localhost",
               more=f'credentials = "file:{tmp_path}/secret" tls = encrypt').start()
@@ -217,14 +217,14 @@ def test_auth__a_corrected_file_reaches_waiting_mail(node, peer, ca, tmp_path):
 
 
 def test_auth__credentials_missing_is_said(node, peer, ca, tmp_path):
-    p = peer(ca.leaf("localhost"))
+    p = peer(ca.issue("localhost"))
     n = relay(node, p, more=f'credentials = "file:{tmp_path}/nothing"')
     status, said = n.refused_start()
     assert status != 0 and "credentials" in said and "nothing" in said
 
 
 def test_two_next_hops__greeting_421_is_no_answer(node, peer, ca):
-    p = peer(ca.leaf("localhost"), greeting="421 4.3.2 not now")
+    p = peer(ca.issue("localhost"), greeting="421 4.3.2 not now")
     n = relay(node, p, host="localhost").start()
     send(n, ["bob@far.example"])
     row = outcome(n, "deferred")
@@ -234,7 +234,7 @@ def test_two_next_hops__greeting_421_is_no_answer(node, peer, ca):
 @pytest.mark.parametrize("mechanism", ["SCRAM-SHA-1", "SCRAM-SHA-256"])
 @pytest.mark.parametrize("last_with_235", [False, True])
 def test_auth__scram(node, peer, ca, tmp_path, mechanism, last_with_235):
-    p = peer(ca.leaf("localhost"), users={"ann": SECRET}, mechanisms=f"PLAIN {mechanism}",
+    p = peer(ca.issue("localhost"), users={"ann": SECRET}, mechanisms=f"PLAIN {mechanism}",
              last_with_235=last_with_235)
     (tmp_path / "secret").write_text(f"ann:{SECRET}\n")
     n = relay(node, p, ca, host="localhost", more=f'credentials = "file:{tmp_path}/secret"').start()
@@ -245,7 +245,7 @@ def test_auth__scram(node, peer, ca, tmp_path, mechanism, last_with_235):
 
 def test_auth__scram_bound_to_the_channel(node, peer, ca, tmp_path):
     """tls-unique, as TLS 1.2 has it; tls-exporter has no peer here yet."""
-    p = peer(ca.leaf("localhost"), users={"ann": SECRET}, mechanisms="PLAIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS",
+    p = peer(ca.issue("localhost"), users={"ann": SECRET}, mechanisms="PLAIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS",
              tls12=True)
     (tmp_path / "secret").write_text(f"ann:{SECRET}\n")
     n = relay(node, p, ca, host="localhost", more=f'credentials = "file:{tmp_path}/secret"').start()
@@ -257,7 +257,7 @@ def test_auth__scram_bound_to_the_channel(node, peer, ca, tmp_path):
 @pytest.mark.parametrize("wrong", ["rounds", "signature"])
 def test_auth__scram_server_that_cheats(node, peer, ca, tmp_path, wrong):
     """Rounds that would burn the CPU; a server that does not know the password either."""
-    p = peer(ca.leaf("localhost"), users={"ann": SECRET}, mechanisms="SCRAM-SHA-256", wrong=wrong)
+    p = peer(ca.issue("localhost"), users={"ann": SECRET}, mechanisms="SCRAM-SHA-256", wrong=wrong)
     (tmp_path / "secret").write_text(f"ann:{SECRET}\n")
     n = relay(node, p, ca, host="localhost", more=f'credentials = "file:{tmp_path}/secret"').start()
     send(n, ["bob@far.example"])
