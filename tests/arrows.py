@@ -38,7 +38,7 @@ ALLOWED = {
     # Answers.
     "route": FOUNDATION,
     "directory": FOUNDATION | {"route", "sasl"},
-    "keys": FOUNDATION,
+    "keys": FOUNDATION | {"sasl"},
     "resolver": FOUNDATION,
     "control": FOUNDATION,
     # The load generator and its sink know no server.

@@ -6,6 +6,7 @@
 #include "cli/user_store.h"
 #include "mail/path.h"
 #include "sasl/plain.h"
+#include "sasl/seal.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -87,9 +88,11 @@ static int make_secrets(struct user_command *u, struct span password, struct buf
 		buf_char(rest, ':');
 		scram_keys_format((enum scram_hash)h, &keys, rest);
 	}
-	if (r < 0)
+	if (r < 0) {
 		cli_error("the system's crypt(3) cannot hash: %s", strerror(-r));
-	return r < 0 ? EX_OS_ : 0;
+		return EX_OS_;
+	}
+	return u->reversible ? user_seal(u, password, rest) : 0;
 }
 
 /* What stands behind the user's name now; false: there is no such user. */
@@ -110,14 +113,16 @@ bool user_find_rest(struct user_command *u, struct buf *rest, int *ret_status)
 	return known;
 }
 
-/* App passwords and certificates are kept when the password changes. */
+/* App passwords and certificates are kept when the password changes; what is made of the password
+ * goes with it. */
 static void keep_fields(struct span old, struct buf *rest)
 {
 	struct span field = span_head(old, span_index(old, ':'));
 
 	for (old = span_from(old, field.len + 1); old.len; old = span_from(old, field.len + 1)) {
 		field = span_head(old, span_index(old, ':'));
-		if (field.len && !span_starts_nocase(field, SPAN_LIT("{SCRAM-"))) {
+		if (field.len && !span_starts_nocase(field, SPAN_LIT("{SCRAM-")) &&
+			!seal_is_sealed(field)) {
 			buf_char(rest, ':');
 			buf_put(rest, field);
 		}
@@ -132,7 +137,12 @@ static int set_password(struct user_command *u, enum users_edit how)
 
 	if (how == USERS_CHANGE && !user_find_rest(u, &old, &status))
 		goto out;
-	status = u->password_stdin ? read_password(&password) : 0;
+	if (u->reversible && !u->password_stdin) {
+		cli_error("--reversible needs a password: add --password-stdin");
+		status = EX_USAGE_;
+	} else if (u->password_stdin) {
+		status = read_password(&password);
+	}
 	if (status == 0 && u->password_stdin)
 		status = make_secrets(u, buf_span(&password), &rest);
 	keep_fields(buf_span(&old), &rest);
@@ -184,7 +194,8 @@ static void print_json(const struct user_command *u, struct span name, const cha
 	for (unsigned h = 0, n = 0; h < SCRAM_HASHES; h++)
 		if (c->has_scram[h])
 			buf_printf(&b, "%s\"%s\"", n++ ? ", " : "", scram_name((enum scram_hash)h));
-	buf_str(&b, "], \"app_passwords\": [");
+	buf_printf(&b, "], \"reversible\": %s", c->sealed.len ? "true" : "false");
+	buf_str(&b, ", \"app_passwords\": [");
 	for (size_t i = 0; i < c->n_apps; i++)
 		buf_printf(&b, "%s\"%.*s\"", i ? ", " : "", SPAN_FMT(c->apps[i].label));
 	buf_printf(&b, "], \"certificates\": %zu, \"used\": \"%s\"}\n", c->n_certificates, used);
@@ -205,6 +216,8 @@ static void print_row(const struct user_command *u, struct span name, const char
 	for (unsigned h = 0; h < SCRAM_HASHES; h++)
 		if (c->has_scram[h])
 			(void)printf("  %s", scram_name((enum scram_hash)h));
+	if (c->sealed.len)
+		(void)printf("  CRAM-MD5 (reversible)");
 	if (c->n_apps)
 		(void)printf("  %zu app password%s", c->n_apps, c->n_apps == 1 ? "" : "s");
 	if (c->n_certificates)
@@ -245,7 +258,8 @@ static int list(struct user_command *u)
 }
 
 /* Does the password fit every secret that is kept of it? */
-static const char *test_secrets(const struct credentials *c, struct span password)
+static const char *test_secrets(
+	struct user_command *u, const struct credentials *c, struct span password)
 {
 	const struct app_password *app = credentials_app(c, password);
 
@@ -260,7 +274,8 @@ static const char *test_secrets(const struct credentials *c, struct span passwor
 				memcmp(k.stored, c->scram[h].stored, sizeof(k.stored)) != 0))
 			return "right, but the SCRAM keys are another password's: use user passwd";
 	}
-	return "the password is right";
+	const char *why = user_sealed_differs(u, password, c);
+	return why ? why : "the password is right";
 }
 
 static int test_password(struct user_command *u)
@@ -273,7 +288,7 @@ static int test_password(struct user_command *u)
 	if (user_find_rest(u, &rest, &status)) {
 		credentials_parse(buf_span(&rest), &c);
 		if (read_password(&password) == 0)
-			answer = test_secrets(&c, buf_span(&password));
+			answer = test_secrets(u, &c, buf_span(&password));
 		status = answer ? EX_OK_ : EX_NOUSER_;
 		(void)printf("%s: %s\n", u->name, answer ? answer : "no");
 	}
@@ -288,8 +303,9 @@ static int test_password(struct user_command *u)
 
 static int usage(void)
 {
-	cli_error("use user add|passwd|remove|test NAME@DOMAIN [--password-stdin], user list "
-		  "[DOMAIN], user app add|list|remove NAME@DOMAIN [LABEL], or user cert "
+	cli_error("use user add|passwd|remove|test NAME@DOMAIN [--password-stdin] "
+		  "[--reversible], user list [DOMAIN], user app add|list|remove NAME@DOMAIN "
+		  "[LABEL], or user cert "
 		  "add|remove NAME@DOMAIN FINGERPRINT");
 	return EX_USAGE_;
 }
@@ -301,6 +317,8 @@ static int parse_args(struct cli *cli, struct user_command *u, int first)
 			u->password_stdin = true;
 		else if (strcmp(cli->argv[i], "--no-scram") == 0)
 			u->no_scram = true;
+		else if (strcmp(cli->argv[i], "--reversible") == 0)
+			u->reversible = true;
 		else if (!u->name && cli->argv[i][0] != '-')
 			u->name = cli->argv[i];
 		else if (first == 3 && u->n_words < 2 && cli->argv[i][0] != '-')

@@ -12,7 +12,7 @@ struct user_command {
 	const char *name;     /* NAME@DOMAIN as given */
 	const char *words[2]; /* what else stands there */
 	unsigned n_words;
-	bool password_stdin, no_scram, json;
+	bool password_stdin, no_scram, reversible, json;
 };
 /* What stands behind the user's name now; false: there is no such user, and how to exit. */
 bool user_find_rest(struct user_command *u, struct buf *rest, int *ret_status);
@@ -22,6 +22,12 @@ int user_edited(struct user_command *u, int r);
 void user_format_date(uint64_t seconds, char out[static 32]);
 void user_last_use(const struct user_command *u, struct span name, const char *domain,
 	struct span label, char out[static 32]);
+
+/* {SEALED} behind the rest: the password for CRAM-MD5. An exit status. */
+int user_seal(struct user_command *u, struct span password, struct buf *rest);
+/* Is it what is sealed? NULL: yes; else why not. */
+const char *user_sealed_differs(
+	struct user_command *u, struct span password, const struct credentials *c);
 
 /* app add|list|remove NAME@DOMAIN [LABEL]; cert add|remove NAME@DOMAIN FINGERPRINT */
 int user_app(struct user_command *u, const char *verb);

@@ -4,7 +4,9 @@
  * Hence a port in use is a warning only (the live server holds it). */
 #include "config/check.h"
 #include "config/name.h"
+#include "config/seal_key.h"
 #include "config/tls_files.h"
+#include "mail/mechanism.h"
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -301,6 +303,18 @@ static void check_limits(struct checking *k)
 			"lower it, or set it to 0");
 }
 
+static void check_auth(struct checking *k)
+{
+	if (k->c->auth.mechanisms & MECH_BIT(MECH_CRAM_MD5))
+		warn(k, NULL,
+			"auth.mechanisms offers CRAM-MD5, which is weaker than the others: its "
+			"passwords can be read back with data/" SEAL_KEY_FILE
+			", a stolen exchange can be searched fast, and clients that choose it fail "
+			"for users without 'postrider user passwd --reversible': remove it unless "
+			"a "
+			"device knows nothing else");
+}
+
 /* As the supervisor does it before it starts and reloads. */
 static void check_tls(struct checking *k)
 {
@@ -342,6 +356,7 @@ int config_check_environment(const struct config *c, struct buf *warnings, struc
 	for (size_t i = 0; i < c->n_routes; i++)
 		check_target(&k, c->routes[i].at, &c->routes[i].via);
 	check_target(&k, NULL, &c->relay.via);
+	check_auth(&k);
 	check_tls(&k);
 	k.n_errors += config_check_dns(c, warnings, errors);
 	return k.n_errors > 0 ? -EINVAL : 0;

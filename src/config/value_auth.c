@@ -17,7 +17,7 @@ int value_mechanisms(
 			diag_error(r->diag, v[i].at,
 				"%s: '%s' is no mechanism: write some of PLAIN, LOGIN, "
 				"SCRAM-SHA-1, SCRAM-SHA-256, SCRAM-SHA-1-PLUS, "
-				"SCRAM-SHA-256-PLUS, EXTERNAL",
+				"SCRAM-SHA-256-PLUS, EXTERNAL, CRAM-MD5",
 				key->name, shown.error ? "?" : shown.ptr);
 			buf_done(&shown);
 			return 0;

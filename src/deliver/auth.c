@@ -1,6 +1,7 @@
-/* Mechanisms are GNU SASL's (RFC 4616, 5802, 7677; channel binding by RFC 9266's tls-exporter, or
- * tls-unique before TLS 1.3); what is ours is the order of preference, the dialogue of RFC 4954 and
- * the bounds. SCRAM's rounds are computed on the offload pool: a hundred thousand take a while.
+/* Mechanisms are GNU SASL's (RFC 2195, 4616, 5802, 7677; channel binding by RFC 9266's
+ * tls-exporter, or tls-unique before TLS 1.3); what is ours is the order of preference, the
+ * dialogue of RFC 4954 and the bounds. SCRAM's rounds are computed on the offload pool: a hundred
+ * thousand take a while.
  *
  * A password is wiped where we hold it; it never stands in a result or in the log: what is told of
  * a failure is the server's reply. */
@@ -26,6 +27,7 @@ static const struct {
 	{"SCRAM-SHA-1", CLIENT_AUTH_SCRAM_SHA_1, false},
 	{"PLAIN", CLIENT_AUTH_PLAIN, false},
 	{"LOGIN", CLIENT_AUTH_LOGIN, false},
+	{"CRAM-MD5", CLIENT_AUTH_CRAM_MD5, false},
 };
 
 uint32_t auth_mechanisms(struct span words)
@@ -165,7 +167,7 @@ SUSPENDS static int converse(struct smtp_client *c, Gsasl_session *session, cons
 	char challenge[REPLY_TEXT_KEEP + 1] = "";
 	const char *command = name;
 	bool finished = false;
-	if (server_first) { /* LOGIN: no initial response */
+	if (server_first) { /* LOGIN, CRAM-MD5: no initial response */
 		int n = stream_printf(c->stream, "AUTH %s\r\n", name);
 		if (n >= 0)
 			n = smtp_client_reply(c, usec, r);
@@ -235,7 +237,8 @@ int auth_run(struct smtp_client *c, uint32_t mechanism, const char *user, const 
 	if (error == 0 && plus)
 		error = set_binding(session, stream_tls(c->stream));
 	if (error == 0) {
-		error = converse(c, session, name, mechanism == CLIENT_AUTH_LOGIN, usec, r);
+		bool waits = mechanism & (CLIENT_AUTH_LOGIN | CLIENT_AUTH_CRAM_MD5);
+		error = converse(c, session, name, waits, usec, r);
 		error = finish(session, r, error, mechanism < CLIENT_AUTH_PLAIN);
 	}
 	if (session)

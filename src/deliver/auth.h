@@ -9,6 +9,7 @@
 #define CLIENT_AUTH_SCRAM_SHA_1	       8u
 #define CLIENT_AUTH_PLAIN	       16u
 #define CLIENT_AUTH_LOGIN	       32u
+#define CLIENT_AUTH_CRAM_MD5	       64u /* last: it proves less and its server keeps more */
 
 /* RFC 5802 5.1 lets the server choose the rounds; a hostile one would choose our CPU's end. */
 #define AUTH_ROUNDS_MAX 1000000u

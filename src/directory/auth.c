@@ -19,11 +19,13 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-#define EXCHANGES_MAX 16384u /* of one receiver */
-#define ANSWER_MAX    (16u * 1024u)
+#define EXCHANGES_MAX	  16384u /* of one receiver */
+#define ANSWER_MAX	  (16u * 1024u)
+#define KEYS_QUESTION_MAX 8192u
 
 int auth_new(struct learned *learned, void (*changed)(void *arg), void *arg, struct auth **ret_auth)
 {
+	static const struct asker_ops no_ops = {.frame = NULL};
 	struct auth *a = calloc(1, sizeof(*a));
 
 	if (!a)
@@ -34,17 +36,25 @@ int auth_new(struct learned *learned, void (*changed)(void *arg), void *arg, str
 	list_init(&a->peers);
 	hasher_init(&a->hasher);
 	a->answer = BUF_INIT(ANSWER_MAX);
-	int r = guess_new(&a->guess);
+	int r = asker_init(&a->keys, &no_ops, a, KEYS_QUESTION_MAX);
+	if (r == 0)
+		r = guess_new(&a->guess);
 	if (r == 0 &&
 		getrandom(a->salt_key, sizeof(a->salt_key), 0) != (ssize_t)sizeof(a->salt_key))
 		r = -EIO;
 	if (r < 0) {
 		guess_free(a->guess);
+		asker_done(&a->keys);
 		free(a);
 		return r;
 	}
 	*ret_auth = a;
 	return 0;
+}
+
+int auth_attach_keys(struct auth *a, int fd)
+{
+	return asker_attach(&a->keys, fd);
 }
 
 /* ---- receivers ---- */
@@ -130,6 +140,8 @@ void exchange_free(struct exchange *e)
 	buf_done(&e->end_point);
 	buf_done(&e->fingerprint);
 	buf_done(&e->subject);
+	buf_done(&e->challenge);
+	buf_done(&e->question);
 	wipe(&e->password);
 	buf_done(&e->hash);
 	explicit_bzero(e->keys, sizeof(e->keys));
@@ -225,6 +237,8 @@ static struct exchange *exchange_new(struct auth_peer *p, const struct auth_step
 		.end_point = BUF_INIT(SCRAM_BINDING_MAX),
 		.fingerprint = BUF_INIT(64),
 		.subject = BUF_INIT(4096),
+		.challenge = BUF_INIT(512),
+		.question = BUF_INIT(KEYS_QUESTION_MAX),
 		.password = BUF_INIT(SASL_PASSWORD_MAX + 1),
 		.hash = BUF_INIT(1024),
 	};
@@ -300,7 +314,7 @@ int auth_on_step(struct auth_peer *p, struct span payload)
 	if (s.kind == AUTH_CANCEL) {
 		if (e)
 			orphan(e);
-	} else if (!e || e->state == EXCHANGE_BUSY) {
+	} else if (!e || e->state == EXCHANGE_BUSY || !p->auth->logins) {
 		refuse_at_once(p, s.token, AUTH_TEMPORARY); /* begun with an earlier directory */
 	} else {
 		e->token = s.token;

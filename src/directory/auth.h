@@ -13,6 +13,9 @@ MUST_CHECK int auth_new(
  * is offered now. */
 void auth_set_logins(struct auth *a, const struct logins *l);
 
+/* A channel to the keys process, which CRAM-MD5 needs; takes over fd. */
+MUST_CHECK int auth_attach_keys(struct auth *a, int fd);
+
 /* One who asks. channel is borrowed. Free it before the channel. */
 MUST_CHECK int auth_peer_new(struct auth *a, struct channel *c, struct auth_peer **ret_peer);
 void auth_peer_free(struct auth_peer *p); /* NULL allowed */

@@ -209,8 +209,14 @@ static struct directory *state_of(struct role_process *p)
 static void directory_peer(struct role_process *p, enum role peer, unsigned index, int fd)
 {
 	static const struct channel_ops ops = {.on_frame = on_frame, .on_close = on_close};
-	struct asker *a = calloc(1, sizeof(*a));
+	struct asker *a;
 
+	if (peer == ROLE_KEYS) {
+		if (auth_attach_keys(state_of(p)->auth, fd) < 0)
+			log_text(LOG_LEVEL_ERROR, "peer-lost", "keys: out of memory");
+		return;
+	}
+	a = calloc(1, sizeof(*a));
 	if (!a) {
 		fd_close(fd);
 		return;

@@ -5,6 +5,7 @@
 #include "directory/learned.h"
 #include "directory/guess.h"
 #include "directory/logins.h"
+#include "ipc/asker.h"
 #include "ipc/auth.h"
 #include "mail/mechanism.h"
 #include "sasl/scram.h"
@@ -26,6 +27,8 @@ struct auth {
 	struct list peers;
 	uint8_t salt_key[32]; /* of fake salts */
 	struct buf answer;
+	struct asker keys; /* CRAM-MD5's questions */
+	unsigned crams;	   /* that wait for an answer */
 };
 enum exchange_state {
 	EXCHANGE_NEW,
@@ -33,7 +36,8 @@ enum exchange_state {
 	EXCHANGE_PASSWORD, /* LOGIN: the name is known */
 	EXCHANGE_FINAL,	   /* SCRAM: the challenge was sent */
 	EXCHANGE_CONFIRM,  /* SCRAM: the right proof came, the server's was sent */
-	EXCHANGE_BUSY,	   /* the password is being hashed, or a refusal waits */
+	EXCHANGE_DIGEST,   /* CRAM-MD5: the challenge was sent */
+	EXCHANGE_BUSY,	   /* the password is being checked, or a refusal waits */
 };
 struct exchange {
 	struct list node;	/* auth_peer.exchanges */
@@ -48,10 +52,11 @@ struct exchange {
 	struct buf fingerprint, subject, exporter, end_point;
 	bool scram_open;
 	struct scram scram;
+	struct buf challenge, question; /* CRAM-MD5: sent; to the keys process */
 	/* A password being checked. */
 	struct hash_task task;
 	struct buf password, hash;
-	bool hashing; /* task is with the hasher: only its done may free us */
+	bool hashing; /* with the hasher or the keys process: only its end may free us */
 	bool nobody, matches;
 	bool learn; /* the password's SCRAM keys are wanted, too */
 	struct scram_keys keys[SCRAM_HASHES];
@@ -70,6 +75,13 @@ void exchange_succeed(struct exchange *e, struct span label);
 void exchange_refuse(struct exchange *e, const char *reason, struct span secret);
 /* Its address is locked out. */
 void exchange_locked(struct exchange *e);
+/* Looks the user up by a name, into e->login, unless the address is locked out for him or the table
+ * is not there: false, the exchange has ended then. ret_rest: borrowed until the next wait. */
+bool exchange_find_user(
+	struct exchange *e, struct span name, enum login_state *ret_state, struct span *ret_rest);
+/* exchange_cram.c: the challenge, and the response to it. */
+void exchange_cram_begin(struct exchange *e);
+void exchange_cram_finish(struct exchange *e, struct span response);
 /* exchange_step.c: the client's next message. */
 void exchange_step(struct exchange *e, const struct auth_step *s);
 void exchange_log(

@@ -7,6 +7,7 @@
  *   SCRAM     RFC 5802, 7677; the server's proof goes as a challenge, which the client answers with
  *             nothing (RFC 4954 4: no data with success)
  *   EXTERNAL  RFC 4422 A: the certificate is the proof
+ *   CRAM-MD5  RFC 2195 (exchange_cram.c): the only one where the server speaks first
  *
  * An authorization identity has to be the user's own: there are no masters. */
 #include "base/log.h"
@@ -32,8 +33,7 @@ static bool authorizes_itself(const struct exchange *e, struct span authzid)
 	return same;
 }
 
-/* Looks the user up, unless the address is locked out for him: then the exchange has ended. */
-static bool find_user(
+bool exchange_find_user(
 	struct exchange *e, struct span name, enum login_state *ret_state, struct span *ret_rest)
 {
 	buf_reset(&e->login);
@@ -113,7 +113,7 @@ static void check_password(struct exchange *e, struct span authzid, struct span 
 	struct span rest;
 
 	/* Anew: the tables may be others than when LOGIN asked for the name. */
-	if (!find_user(e, buf_span(&e->name), &state, &rest))
+	if (!exchange_find_user(e, buf_span(&e->name), &state, &rest))
 		return;
 	credentials_parse(rest, &c);
 	bool itself = authorizes_itself(e, authzid);
@@ -237,7 +237,7 @@ static void scram_begin(struct exchange *e, struct span response)
 		scram_refuse(e, r);
 		return;
 	}
-	if (!find_user(e, e->scram.name, &state, &rest))
+	if (!exchange_find_user(e, e->scram.name, &state, &rest))
 		return;
 	credentials_parse(rest, &c);
 	bool itself = authorizes_itself(e, e->scram.authzid);
@@ -278,7 +278,7 @@ static void step_external(struct exchange *e, struct span authzid)
 	enum login_state state;
 	struct span rest;
 
-	if (!find_user(e, login.len ? login : authzid, &state, &rest))
+	if (!exchange_find_user(e, login.len ? login : authzid, &state, &rest))
 		return;
 	if (login.len && authorizes_itself(e, authzid))
 		exchange_succeed(e, SPAN_NULL);
@@ -304,9 +304,14 @@ void exchange_step(struct exchange *e, const struct auth_step *s)
 {
 	switch (e->state) {
 	case EXCHANGE_NEW:
-		/* RFC 4954 4: all our mechanisms let the client speak first; without an initial
-		 * response it is asked to (LOGIN: by a question). */
-		if (s->has_response)
+		/* RFC 4954 4: all mechanisms but CRAM-MD5 let the client speak first; without an
+		 * initial response it is asked to (LOGIN: by a question). Where the server speaks
+		 * first, an initial response is 501. */
+		if (e->mechanism == MECH_CRAM_MD5 && s->has_response)
+			exchange_end(e, AUTH_MALFORMED, SPAN_NULL);
+		else if (e->mechanism == MECH_CRAM_MD5)
+			exchange_cram_begin(e);
+		else if (s->has_response)
 			first_message(e, s->response);
 		else
 			ask(e, EXCHANGE_RESPONSE,
@@ -320,6 +325,9 @@ void exchange_step(struct exchange *e, const struct auth_step *s)
 		break;
 	case EXCHANGE_FINAL:
 		scram_finish(e, s->response);
+		break;
+	case EXCHANGE_DIGEST:
+		exchange_cram_finish(e, s->response);
 		break;
 	case EXCHANGE_CONFIRM:
 		if (s->response.len)

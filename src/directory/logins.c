@@ -201,6 +201,11 @@ struct span logins_by_certificate(
 	return c ? c->login : SPAN_NULL;
 }
 
+const char *logins_hostname(const struct logins *l)
+{
+	return l->route->config->hostname;
+}
+
 struct span logins_decoy(const struct logins *l)
 {
 	return l->decoy.len ? l->decoy : secret_decoy();

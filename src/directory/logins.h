@@ -31,5 +31,6 @@ const struct scram_keys *logins_scram(
 /* The login that a certificate stands for: by fingerprint, else by subject; ptr NULL: none. */
 struct span logins_by_certificate(
 	const struct logins *l, struct span fingerprint, struct span subject);
+const char *logins_hostname(const struct logins *l);
 /* Some user's hash: what an attempt for nobody is measured against, so that it costs the same. */
 struct span logins_decoy(const struct logins *l);

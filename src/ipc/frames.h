@@ -81,6 +81,9 @@ enum frame_type {
 	/* receiver <-> keys (ipc/sign.h) */
 	FRAME_SIGN = 160, /* -> keys */
 	FRAME_SIGN_ANSWER,
+	/* directory <-> keys (ipc/cram.h) */
+	FRAME_CRAM, /* -> keys: is this the response for a sealed secret? */
+	FRAME_CRAM_ANSWER,
 
 	/* cli <-> control <-> dispatcher, supervisor (ipc/admin.h) */
 	FRAME_ADMIN = 128, /* request */

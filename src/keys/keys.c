@@ -1,19 +1,28 @@
-/* Questions come from receivers (untrusted): one that cannot be read closes its asker's channel.
+/* Questions come from receivers (untrusted) and the directory: one that cannot be read, or is not
+ * for such an asker, closes its channel.
  *
  * An RSA signature is made on the offload pool, so that many cores sign and the loop stays awake;
  * its job holds references to the key and to the asker, because either may go meanwhile (a reload,
- * a receiver's death). An ECDSA signature costs less than the way to a thread and back. */
+ * a receiver's death). An ECDSA signature costs less than the way to a thread and back.
+ *
+ * For the directory a CRAM-MD5 response is compared here: what was unsealed for it is wiped before
+ * the answer goes out, and nothing but yes or no does. */
 #include "keys/keys.h"
 
 #include "base/log.h"
 #include "base/stats.h"
+#include "config/seal_key.h"
 #include "fiber/offload.h"
+#include "ipc/cram.h"
 #include "ipc/sign.h"
 #include "keys/keyring.h"
+#include "sasl/cram_md5.h"
+#include "sasl/seal.h"
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #define JOBS_MAX    4096u /* signatures that wait for a thread */
 #define SIGNERS_MAX 8u	  /* threads; they start as needed */
@@ -24,9 +33,14 @@ struct keys {
 	struct keyring *ring;
 	struct buf reply;
 	unsigned n_jobs;
+	/* Reversible secrets. */
+	bool can_unseal;
+	uint8_t seal_key[SEAL_KEY_OCTETS];
+	struct buf decoy; /* sealed, of nobody */
 };
 struct asker {
 	struct keys *k;
+	enum role role;
 	struct channel *channel; /* NULL: gone */
 	unsigned refs;		 /* the channel's, and one a job */
 };
@@ -119,14 +133,50 @@ static int sign_now(struct asker *a, EVP_PKEY *key, const struct sign_request *r
 		span_make(signature, r == 0 ? len : 0));
 }
 
-static int on_frame(void *arg, struct frame *f)
-{
-	struct asker *a = arg;
-	struct sign_request request;
+/* ---- reversible secrets ---- */
 
-	if (f->type != FRAME_SIGN)
-		return -EPROTO;
-	int r = sign_request_decode(f->payload, &request);
+static enum cram_status judge(struct keys *k, const struct cram_ask *ask)
+{
+	struct buf secret = BUF_INIT(SEAL_SECRET_MAX);
+	bool nobody = ask->sealed.len == 0;
+	enum cram_status status = CRAM_UNSEALABLE;
+
+	int r = !k->can_unseal ? -ENOKEY
+		: nobody       ? seal_open(k->seal_key, SPAN_NULL, buf_span(&k->decoy), &secret)
+			       : seal_open(k->seal_key, ask->login, ask->sealed, &secret);
+	if (r == 0) {
+		bool right = cram_matches(
+			buf_span(&secret), ask->challenge, (const uint8_t *)ask->digest.ptr);
+		status = right && !nobody ? CRAM_RIGHT : CRAM_WRONG;
+	}
+	if (secret.ptr)
+		OPENSSL_cleanse(secret.ptr, secret.cap);
+	buf_done(&secret);
+	return status;
+}
+
+static int on_cram(struct asker *a, struct span payload)
+{
+	struct keys *k = a->k;
+	struct cram_ask ask;
+	int r = cram_ask_decode(payload, &ask);
+
+	if (r < 0)
+		return r;
+	const struct cram_answer reply = {ask.token, judge(k, &ask)};
+	buf_reset(&k->reply);
+	cram_answer_encode(&reply, &k->reply);
+	r = channel_send(a->channel, FRAME_CRAM_ANSWER, buf_span(&k->reply), NULL, 0);
+	return r == -ENOBUFS ? 0 : r;
+}
+
+/* ---- frames ---- */
+
+static int on_sign(struct asker *a, struct span payload)
+{
+	struct sign_request request;
+	int r = sign_request_decode(payload, &request);
+
 	if (r < 0)
 		return r;
 	EVP_PKEY *key = keyring_find(a->k->ring, request.ask.key_id);
@@ -135,6 +185,17 @@ static int on_frame(void *arg, struct frame *f)
 	if (request.ask.padding == SIGN_ECDSA)
 		return sign_now(a, key, &request);
 	return sign_later(a, key, &request);
+}
+
+static int on_frame(void *arg, struct frame *f)
+{
+	struct asker *a = arg;
+
+	if (f->type == FRAME_SIGN && a->role == ROLE_RECEIVER)
+		return on_sign(a, f->payload);
+	if (f->type == FRAME_CRAM && a->role == ROLE_DIRECTORY)
+		return on_cram(a, f->payload);
+	return -EPROTO;
 }
 
 static void on_close(void *arg, int error)
@@ -162,6 +223,7 @@ static struct keys *state_of(struct role_process *p)
 		abort(); /* at start, without memory: the supervisor tries again */
 	k->process = p;
 	k->reply = BUF_INIT(REPLY_MAX);
+	k->decoy = BUF_INIT(SEAL_TEXT_MAX);
 	role_set_state(p, k);
 	return k;
 }
@@ -177,6 +239,7 @@ static void keys_peer(struct role_process *p, enum role peer, unsigned index, in
 	}
 	a->k = state_of(p);
 	a->refs = 1;
+	a->role = peer;
 	int r = channel_new(fd, &ops, a, &a->channel);
 	if (r < 0) {
 		log_text(LOG_LEVEL_ERROR, "peer-lost", "%s[%u]: %s", role_name(peer), index,
@@ -207,9 +270,27 @@ static void load(struct keys *k)
 	}
 }
 
+/* Once: the file is made once, too. */
+static void load_seal_key(struct keys *k)
+{
+	uint8_t secret[CRAM_DIGEST_OCTETS];
+	int fd = role_fd(k->process, "secrets"), r = fd < 0 ? -ENOENT : 0;
+
+	if (r == 0)
+		r = seal_key_read(fd, k->seal_key);
+	if (r == 0 && getrandom(secret, sizeof(secret), 0) != (ssize_t)sizeof(secret))
+		r = -EIO;
+	if (r == 0)
+		r = seal_make(k->seal_key, SPAN_NULL, span_make(secret, sizeof(secret)), &k->decoy);
+	if (r < 0)
+		log_text(LOG_LEVEL_ERROR, "key-unusable", "%s: %s", SEAL_KEY_FILE, strerror(-r));
+	k->can_unseal = r == 0;
+}
+
 static int keys_start(struct role_process *p)
 {
 	load(state_of(p));
+	load_seal_key(state_of(p));
 	return 0;
 }
 

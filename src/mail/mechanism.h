@@ -10,6 +10,7 @@ enum mechanism {
 	MECH_SCRAM_SHA_256,
 	MECH_SCRAM_SHA_256_PLUS,
 	MECH_EXTERNAL,
+	MECH_CRAM_MD5,
 	MECH_COUNT
 };
 #define MECH_BIT(m)    (1u << (m))

@@ -5,6 +5,7 @@
  * given over only if it is root's own and writable by nobody else, so that shared places like
  * /var/mail keep their owner. */
 #include "process/resources.h"
+#include "config/seal_key.h"
 #include "process/sockets.h"
 #include "process/tls_supply.h"
 
@@ -237,6 +238,21 @@ static int open_policies(
 	return resources_add(r, "sts", fd, NULL);
 }
 
+/* What reversible secrets are sealed by: for the keys process (config/seal_key.h). */
+static int open_seal_key(struct resources *r, const struct config *c, struct buf *errors)
+{
+	int fd = seal_key_open(r->data_fd);
+
+	if (fd < 0) {
+		buf_printf(errors,
+			"%s/" SEAL_KEY_FILE ": cannot make or read the key of reversible secrets: "
+			"%s: give it to the user who runs the server\n",
+			c->data, strerror(-fd));
+		return fd;
+	}
+	return resources_add(r, "secrets", fd, NULL);
+}
+
 int resources_open_data(
 	struct resources *r, const struct config *c, const struct accounts *a, struct buf *errors)
 {
@@ -294,10 +310,11 @@ int resources_open_data(
 	e = resources_add(r, "spool", spool, NULL);
 	int e2 = resources_add(r, "empty", empty, NULL), e3 = resources_add(r, "auth", auth, NULL);
 	int e4 = open_policies(r, c, a, errors);
+	int e6 = open_seal_key(r, c, errors);
 	/* Unix sockets of others are found by their paths (confine.h). */
 	int outside = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int e5 = outside < 0 ? -errno : resources_add(r, "outside", outside, NULL);
-	return e < 0 ? e : e2 < 0 ? e2 : e3 < 0 ? e3 : e4 < 0 ? e4 : e5;
+	return e < 0 ? e : e2 < 0 ? e2 : e3 < 0 ? e3 : e4 < 0 ? e4 : e5 < 0 ? e5 : e6;
 }
 
 int resources_add_shared(struct resources *r, const char *name, uint64_t octets)

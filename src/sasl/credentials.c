@@ -1,6 +1,7 @@
 /* Fields are separated by ":"; the first is the hash. Unknown ones are ignored (a newer program
  * may have written them), never the whole line: the user still receives mail. */
 #include "sasl/credentials.h"
+#include "sasl/seal.h"
 
 static bool parse_app(struct span field, struct app_password *ret)
 {
@@ -34,6 +35,8 @@ static void parse_field(struct span field, struct credentials *c)
 	} else if (span_starts_nocase(field, SPAN_LIT("{CERT}")) &&
 		   c->n_certificates < CERTIFICATES_MAX) {
 		c->certificates[c->n_certificates++] = span_from(field, 6);
+	} else if (seal_is_sealed(field)) {
+		c->sealed = field;
 	} else if (field.len) {
 		c->odd = true;
 	}

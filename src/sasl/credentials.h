@@ -1,6 +1,6 @@
 /* What stands behind a user's name in a users source: HASH[:SCRAM keys...][:app passwords...]
- * [:client certificates...] (secret.h has the text forms of the former). An empty hash receives
- * mail and cannot log in by a password. */
+ * [:client certificates...][:sealed secret] (secret.h and seal.h have the text forms of the
+ * former). An empty hash receives mail and cannot log in by a password. */
 #pragma once
 #include "sasl/secret.h"
 
@@ -21,7 +21,8 @@ struct credentials {
 	/* {CERT}BASE64: SHA-256 of a certificate (32 octets), or its subject as RFC 2253 text. */
 	struct span certificates[CERTIFICATES_MAX];
 	size_t n_certificates;
-	bool odd; /* a field was not understood, and is ignored */
+	struct span sealed; /* {SEALED}...: for CRAM-MD5; empty: none */
+	bool odd;	    /* a field was not understood, and is ignored */
 };
 /* Borrows from rest. */
 void credentials_parse(struct span rest, struct credentials *ret);

@@ -37,15 +37,15 @@ def run(words, **kw):
 
 @pytest.fixture
 def submission(node):
-    def make():
+    def make(more="", password=()):
         ports = {"starttls": free_port(), "implicit": free_port()}
-        n = node("a", CONFIG.format(**ports))
+        n = node("a", CONFIG.format(**ports) + more)
         n.ports = ports
         n.ca = n.folder / "cert.pem"
         run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
              "-keyout", n.folder / "key.pem", "-out", n.ca, "-subj", "/CN=localhost",
              "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
-        run([PROGRAM, "user", "add", USER, "--password-stdin", "-c", n.conf], input=PASSWORD.encode())
+        run([PROGRAM, "user", "add", USER, "--password-stdin", *password, "-c", n.conf], input=PASSWORD.encode())
         return n.start()
 
     return make
@@ -97,7 +97,8 @@ def python(n, port, implicit, mechanism, path):
             client.starttls(context=context)
         client.ehlo()
         client.user, client.password = USER, PASSWORD
-        client.auth(mechanism, getattr(client, f"auth_{mechanism.lower()}"))
+        client.auth(mechanism, getattr(client, "auth_" + mechanism.lower().replace("-", "_")),
+                    initial_response_ok=mechanism != "CRAM-MD5")
         assert client.sendmail(USER, [USER], path.read_text().replace("\n", "\r\n")) == {}
 
 
@@ -121,7 +122,10 @@ CLIENTS = [
 def test_clients_hand_mail_in(submission, program, send, mechanisms):
     if not shutil.which(program):
         pytest.skip(f"{program} is not installed")
-    n = submission()
+    hand_in(submission(), program, send, mechanisms)
+
+
+def hand_in(n, program, send, mechanisms):
     count = 0
     for mechanism in mechanisms:
         for name, port in n.ports.items():
@@ -134,6 +138,26 @@ def test_clients_hand_mail_in(submission, program, send, mechanisms):
             event = n.await_events("auth-ok", count)[-1]
             assert event["mechanism"] == mechanism and event["user"] == USER
     assert all(b"with ESMTPSA" in m and b"Message-ID: " in m.replace(b"Message-Id", b"Message-ID") for m in messages)
+
+
+@pytest.mark.parametrize(("program", "send"), [c[:2] for c in CLIENTS], ids=[c[0] for c in CLIENTS])
+def test_clients_hand_mail_in_by_cram_md5(submission, program, send):
+    """RFC 2195, where the operator names it and the user has a secret for it."""
+    if not shutil.which(program):
+        pytest.skip(f"{program} is not installed")
+    n = submission('auth { mechanisms = {"CRAM-MD5", "PLAIN"} }\n', ["--reversible"])
+    hand_in(n, program, send, ["CRAM-MD5"])
+
+
+@pytest.mark.skipif(not shutil.which("gsasl"), reason="gsasl is not installed")
+def test_gsasl__cram_md5(submission):
+    n = submission('auth { mechanisms = {"CRAM-MD5", "PLAIN"} }\n', ["--reversible"])
+    for password, want in ((PASSWORD, b"\n235 2.7.0 "), ("wrong", b"\n535 5.7.8 ")):
+        done = subprocess.run(
+            ["gsasl", "--smtp", "localhost", str(n.ports["starttls"]), "-m", "CRAM-MD5", "-a", USER, "-p", password,
+             f"--x509-ca-file={n.ca}"],
+            input=b"QUIT\n", capture_output=True, timeout=60, check=False)
+        assert want in done.stdout, (password, done.stdout, done.stderr)
 
 
 @pytest.mark.skipif(not shutil.which("gsasl"), reason="gsasl is not installed")

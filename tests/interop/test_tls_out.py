@@ -181,7 +181,7 @@ def test_sessions__are_resumed(node, peer, ca):
     assert n.events("delivered")[1]["tls"].endswith(" pkix resumed")
 
 
-@pytest.mark.parametrize("mechanisms", ["PLAIN", "LOGIN", "PLAIN LOGIN CRAM-MD5"])
+@pytest.mark.parametrize("mechanisms", ["PLAIN", "LOGIN", "PLAIN LOGIN CRAM-MD5", "CRAM-MD5 NTLM"])
 @pytest.mark.parametrize("tls", [True, False])
 def test_auth__logs_in(node, peer, ca, tmp_path, mechanisms, tls):
     p = peer(ca.issue("localhost"), starttls=tls, users={"ann": SECRET}, mechanisms=mechanisms)
@@ -190,7 +190,8 @@ def test_auth__logs_in(node, peer, ca, tmp_path, mechanisms, tls):
     n = relay(node, p, ca, host="localhost", more=keys).start()
     send(n, ["bob@far.example"])
     delivered(n, p)
-    assert any(c.removeprefix("tls ").startswith("AUTH ") for c in p.commands)
+    used = next(c.removeprefix("tls ") for c in p.commands if c.removeprefix("tls ").startswith("AUTH "))
+    assert used.split()[1] == mechanisms.split()[0], used
     assert SECRET not in n.log()
 
 

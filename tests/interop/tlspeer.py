@@ -1,6 +1,7 @@
 """A next hop with TLS and AUTH, as good or as bad as a test wants."""
 
 import base64
+import hmac
 import contextlib
 import socket
 import ssl
@@ -157,6 +158,12 @@ class TlsPeer:
         read = lambda: base64.b64decode(f.readline().strip())
         if mechanism.startswith("SCRAM-"):
             return self.scram(f, mechanism, initial, say, conn)
+        if mechanism == "CRAM-MD5":
+            challenge = b"<%d.1@peer.example>" % id(f)
+            say("334 " + base64.b64encode(challenge).decode())
+            user, _, digest = read().decode().partition(" ")
+            want = hmac.new(self.users.get(user, "").encode(), challenge, "md5").hexdigest()
+            return "235 2.7.0 welcome" if digest == want and user in self.users else None
         if mechanism == "PLAIN":
             if not initial:
                 say("334 ")

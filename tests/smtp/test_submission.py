@@ -375,6 +375,136 @@ def test_mechanisms_as_configured(own):
         assert client.docmd("AUTH", "LOGIN")[0] == 504
 
 
+# ---- CRAM-MD5, RFC 2195 ----
+
+
+def cram(client, name, password):
+    import hmac
+
+    code, text = client.docmd("AUTH", "CRAM-MD5")
+    if code != 334:
+        return code
+    digest = hmac.new(password.encode(), base64.b64decode(text), "md5").hexdigest()
+    return client.docmd(b64(f"{name} {digest}"))[0]
+
+
+def reversible(own, **kw):
+    """alice has a secret that can be read back; bob has none."""
+    own.configure(auth='mechanisms = {"CRAM-MD5", "PLAIN"}', **kw)
+    user(own.server, "passwd", "alice@example.org", "--reversible", password=PASSWORD)
+    user(own.server, "passwd", "alice@db.example", "--reversible", password=PASSWORD)
+    own.server.start()
+    return own
+
+
+def test_rfc_2195_cram_md5(own):
+    reversible(own)
+    rows = [
+        ("alice@example.org", PASSWORD, 235), ("ALICE", PASSWORD, 235), ("alice@db.example", PASSWORD, 235),
+        ("alice", "wrong", 535), ("bob@example.org", PASSWORD, 535), ("nobody@example.org", PASSWORD, 535),
+        ("carol", "", 535),
+    ]  # fmt: skip
+    challenges = set()
+    for name, password, want in rows:
+        with contextlib.closing(own.connect()) as client:
+            assert client.esmtp_features["auth"].split() == ["PLAIN", "CRAM-MD5"]
+            assert cram(client, name, password) == want, (name, password)
+            challenges.add(client.docmd("AUTH", "CRAM-MD5")[1])
+    with contextlib.closing(own.connect()) as client:
+        # RFC 4954 4: the server speaks first, so that there is no initial response.
+        assert client.docmd("AUTH", "CRAM-MD5 " + b64("alice x"))[0] == 501
+        for response in ("alice", "", "alice xyz", "alice " + "g" * 32, " " + "0" * 32):
+            assert client.docmd("AUTH", "CRAM-MD5")[0] == 334
+            assert client.docmd(b64(response) or "=")[0] == 501, response
+        assert client.docmd("AUTH", "CRAM-MD5")[0] == 334
+        assert client.docmd("*")[0] == 501
+        # A digest for an earlier challenge.
+        code, text = client.docmd("AUTH", "CRAM-MD5")
+        assert client.docmd(b64("alice " + "0" * 32))[0] == 535
+        assert cram(client, "alice", PASSWORD) == 235
+    reasons = [e["reason"] for e in own.server.await_events("auth-failed", 5)]
+    assert {"password", "no-secret", "user"} <= set(reasons), reasons
+    ok = own.server.await_events("auth-ok", 4)
+    assert {e["mechanism"] for e in ok} == {"CRAM-MD5"}
+    assert PASSWORD not in own.server.log() and PASSWORD not in (own.server.folder / "users").read_text()
+
+
+def test_cram_md5_is_offered_only_where_named(own):
+    own.configure()
+    user(own.server, "passwd", "alice@example.org", "--reversible", password=PASSWORD)
+    own.server.start()
+    with contextlib.closing(own.connect()) as client:
+        assert "CRAM-MD5" not in client.esmtp_features["auth"]
+        assert client.docmd("AUTH", "CRAM-MD5")[0] == 504
+        assert plain(client, "alice", PASSWORD) == 235
+
+
+def check(server):
+    """What `postrider check` warns of."""
+    done = subprocess.run([PROGRAM, "check", "-c", server.conf], text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done
+    return done.stdout + done.stderr
+
+
+def test_check_says_that_cram_md5_is_weaker(own):
+    own.configure()
+    assert "CRAM-MD5" not in check(own.server)
+    conf = own.server.conf.read_text()
+    own.server.conf.write_text(conf.replace("auth {", 'auth { mechanisms = {"PLAIN", "CRAM-MD5"}'))
+    assert "CRAM-MD5, which is weaker" in check(own.server)
+
+
+def test_cram_md5_secret_goes_with_its_password(own):
+    """A new password without --reversible takes the old one's sealed form away; test and list say what is there."""
+    own.configure(auth='mechanisms = {"CRAM-MD5", "PLAIN"}')
+    user(own.server, "passwd", "alice@example.org", "--reversible", password=PASSWORD)
+    assert "CRAM-MD5 (reversible)" in user(own.server, "list", "example.org")
+    assert "the password is right" in user(own.server, "test", "alice@example.org", password=PASSWORD)
+    mode = (own.server.folder / "data" / "secrets.key").stat().st_mode & 0o777
+    assert mode == 0o600, oct(mode)
+    sealed = next(line for line in (own.server.folder / "users").read_text().splitlines() if line.startswith("alice:"))
+    field = next(f for f in sealed.split(":") if f.startswith("{SEALED}"))
+    user(own.server, "passwd", "alice@example.org", password="another")
+    assert "SEALED" not in (own.server.folder / "users").read_text()
+    # Behind another name it opens nothing: the login is sealed along.
+    with (own.server.folder / "users").open("a") as users:
+        users.write(f"dave:x:{field}\n")
+    own.server.start()
+    with contextlib.closing(own.connect()) as client:
+        assert cram(client, "alice", PASSWORD) == 535 and cram(client, "alice", "another") == 535
+        assert cram(client, "dave", PASSWORD) == 454
+    assert own.server.await_events("auth-unavailable")[0]["reason"] == "seal"
+
+
+def keys_pid(server):
+    return role_pid(server, b"keys")
+
+
+def test_cram_md5_while_the_keys_process_is_gone(own):
+    """454 4.7.0 for everybody alike, then fine."""
+    reversible(own)
+    with contextlib.closing(own.connect()) as client:
+        pid = keys_pid(own.server)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            client.sock.settimeout(40)
+            assert cram(client, "alice", PASSWORD) == 454
+            assert cram(client, "nobody", PASSWORD) == 454
+            code, text = client.docmd("AUTH", "CRAM-MD5")
+            import hmac
+
+            digest = hmac.new(PASSWORD.encode(), base64.b64decode(text), "md5").hexdigest()
+            client.putcmd(b64(f"alice {digest}"))
+        finally:
+            os.kill(pid, signal.SIGKILL)
+        # Asked or about to be asked when it dies: no answer, or the next one's.
+        assert client.getreply()[0] in (454, 235)
+        own.server.await_events("process-restarted")
+    with contextlib.closing(own.connect()) as client:
+        assert cram(client, "alice", PASSWORD) == 235
+    own.server.check_log = lambda: None  # it did die
+
+
 def test_app_passwords(own):
     own.configure()
     secret = user(own.server, "app", "add", "alice@db.example", "phone").strip()
@@ -585,17 +715,21 @@ def test_not_before_ten_failures(own):
 # ---- a directory that is gone or does not answer ----
 
 
-def directory_pid(server):
-    rows = [e for e in server.events() if e.get("event") == "process-started" and e.get("process") == "directory"]
-    if rows:
-        return int(rows[-1]["pid"])
+def role_pid(server, role):
     for pid in os.listdir("/proc"):
         with contextlib.suppress(OSError, ValueError):
             command = open(f"/proc/{pid}/cmdline", "rb").read().split(b"\0")
             parent = int(open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[1])
-            if b"directory" in command and parent == server.process.pid:
+            if role in command and parent == server.process.pid:
                 return int(pid)
-    raise AssertionError("no directory process")
+    raise AssertionError(f"no {role} process")
+
+
+def directory_pid(server):
+    rows = [e for e in server.events() if e.get("event") == "process-started" and e.get("process") == "directory"]
+    if rows:
+        return int(rows[-1]["pid"])
+    return role_pid(server, b"directory")
 
 
 def test_directory_dies_during_auth(own):

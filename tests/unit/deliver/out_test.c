@@ -223,6 +223,8 @@ static void auth_choose__strongest(void **state)
 	} table[] = {
 		{"PLAIN LOGIN", true, "PLAIN"},
 		{"LOGIN", false, "LOGIN"},
+		{"CRAM-MD5 LOGIN", true, "LOGIN"},
+		{"NTLM CRAM-MD5", true, "CRAM-MD5"},
 		{"plain SCRAM-SHA-1 XOAUTH2", false, "SCRAM-SHA-1"},
 		{"SCRAM-SHA-256 SCRAM-SHA-256-PLUS PLAIN", true, "SCRAM-SHA-256-PLUS"},
 		{"SCRAM-SHA-256 SCRAM-SHA-256-PLUS PLAIN", false, "SCRAM-SHA-256"},
