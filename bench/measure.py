@@ -89,5 +89,29 @@ class Process:
         self.keeper.wait()
 
 
+def disk(folder, seconds=1.0):
+    """What the disk does alone: fdatasyncs a second of one 4 KiB record each, and records a second in groups of 20. On a
+    file that is written with zeros and synced before, as segments of a spool are."""
+    path, rates = folder / "disk", {}
+    record, room = b"x" * 4096, 32 << 20
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        os.pwrite(fd, bytes(room), 0)
+        os.fsync(fd)
+        for group in (1, 20):
+            at = done = 0
+            begun = time.monotonic()
+            while time.monotonic() - begun < seconds:
+                os.pwrite(fd, record * group, at)
+                os.fdatasync(fd)
+                done += group
+                at = (at + 4096 * group) % (room - 4096 * group)
+            rates[group] = done / (time.monotonic() - begun)
+    finally:
+        os.close(fd)
+        path.unlink()
+    return {"fdatasyncs a second": rates[1], "4 KiB records a second in groups of 20": rates[20]}
+
+
 if __name__ == "__main__" and sys.argv[1:2] == ["keeper"]:
     keeper()

@@ -1,10 +1,12 @@
-"""The other servers, from Debian's packages, each in a root of its own below the work folder.
+"""The servers: Postrider, and the others from Debian's packages, each in a root of its own below the work folder.
 
 Exim and OpenSMTPD conflict with one another as packages; so their files are unpacked into a folder, with the libraries
 that they are linked to, and run there by chroot. Postfix is installed (the tests need it, too) and runs from scratch
-folders. Settings are what an operator of a busy relay would choose, see README.md; durability is left as it is."""
+folders. Settings are what an operator of a busy relay would choose, see README.md; durability is left as it is.
+All offer STARTTLS with the same certificate (ECDSA P-256)."""
 
 import contextlib
+import json
 import os
 import pathlib
 import pwd
@@ -17,6 +19,7 @@ import time
 from measure import Process
 
 HERE = pathlib.Path(__file__).resolve().parent
+START_SECONDS = 30
 
 
 def port_open(port):
@@ -25,11 +28,31 @@ def port_open(port):
         return s.connect_ex(("127.0.0.1", port)) == 0
 
 
+def make_certificate(work):
+    """tls.pem and tls.key in the work folder; made once."""
+    if not (work / "tls.pem").exists():
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-days", "3650", "-subj", "/CN=relay.bench.example", "-addext",
+                        "subjectAltName=DNS:relay.bench.example", "-keyout", str(work / "tls.key"), "-out",
+                        str(work / "tls.pem")], check=True, capture_output=True)
+
+
+def files_below(folder, wanted):
+    """How many names below a folder are wanted; folders come and go meanwhile."""
+    found = 0
+    for _, _, names in os.walk(folder, onerror=lambda _: None):
+        found += sum(1 for name in names if wanted(name))
+    return found
+
+
 class Server:
     """One running instance. hold: mail is accepted and stays."""
 
+    name = durability = ""
+    idle_connections = 400
+
     def __init__(self, work, port, sink):
-        self.home, self.port, self.sink = work / self.name, port, sink
+        self.work, self.home, self.port, self.sink = work, work / self.name, port, sink
         self.process = None
 
     def start(self, hold=False):
@@ -37,17 +60,18 @@ class Server:
         self.home.mkdir(parents=True)
         self.home.chmod(0o755)
         self.prepare(hold)
+        begun = time.monotonic()
         with open(self.home / "console", "ab") as log:
             self.process = Process(self.command(), log, cwd=self.home)
-        end = time.monotonic() + 30
         while not port_open(self.port):
-            if not self.process.running() or time.monotonic() > end:
+            if not self.process.running() or time.monotonic() > begun + START_SECONDS:
                 raise RuntimeError(f"{self.name} does not start: {(self.home / 'console').read_text()[-2000:]}")
-            time.sleep(0.05)
+            time.sleep(0.01)
+        self.ready_seconds = time.monotonic() - begun
 
     def stop(self):
         if self.process:
-            self.process.stop()
+            self.process.stop(5)
         self.process = None
         shutil.rmtree(self.home, ignore_errors=True)
 
@@ -57,11 +81,19 @@ class Server:
         path.write_text(text)
         path.chmod(mode)
 
+    def filled(self, name):
+        """A file of conf/ with this server's values."""
+        text = (HERE / "conf" / name).read_text()
+        for key, value in {"HOME": self.home, "PORT": self.port, "SINK": self.sink, "WORK": self.work}.items():
+            text = text.replace(f"@{key}@", str(value))
+        return text
+
 
 class Postrider(Server):
     name = "Postrider"
     durability = "fdatasync before 250, in groups"
     program = None  # set by run.py
+    more = ""  # lines for the configuration
 
     def version(self):
         return subprocess.run([self.program, "version"], capture_output=True, text=True).stdout.split()[-1]
@@ -71,6 +103,7 @@ class Postrider(Server):
 data = "{self.home}/data"
 listener "mx" {{ address = {{"127.0.0.1:{self.port}"}} }}
 relay {{ from = {{"127.0.0.0/8"}}  via = "{via}" }}
+tls {{ certificate = "{self.work}/tls.pem"  key = "{self.work}/tls.key" {self.more} }}
 """)
 
     def prepare(self, hold):
@@ -80,8 +113,11 @@ relay {{ from = {{"127.0.0.0/8"}}  via = "{via}" }}
         return [self.program, "serve", "-c", str(self.home / "postrider.conf")]
 
     def tell(self, *words):
-        subprocess.run([self.program, words[0], "-c", str(self.home / "postrider.conf"), *words[1:]], check=True,
-                       capture_output=True)
+        return subprocess.run([self.program, words[0], "-c", str(self.home / "postrider.conf"), *words[1:]], check=True,
+                              capture_output=True, text=True).stdout
+
+    def queued(self):
+        return json.loads(self.tell("top", "--json"))["queue_messages"]
 
     def release(self):
         self.config(f"smtp://127.0.0.1:{self.sink}")
@@ -89,9 +125,17 @@ relay {{ from = {{"127.0.0.0/8"}}  via = "{via}" }}
         self.tell("queue", "release", "--all")
 
 
+class PostriderKeysInReceiver(Postrider):
+    """The comparison of the STARTTLS row: no process of its own for the private key."""
+
+    name = "Postrider-keys-in-receiver"
+    more = 'keys = "receiver"'
+
+
 class Postfix(Server):
     name = "Postfix"
     durability = "fsync of the message's file before 250"
+    idle_connections = 100  # a process for each
 
     def version(self):
         return subprocess.run(["postconf", "-d", "-h", "mail_version"], capture_output=True, text=True).stdout.strip()
@@ -100,18 +144,18 @@ class Postfix(Server):
         for name in ("etc", "queue", "data"):
             (self.home / name).mkdir()
         os.chown(self.home / "data", pwd.getpwnam("postfix").pw_uid, -1)
-        main = (HERE / "conf/postfix-main.cf").read_text()
-        master = (HERE / "conf/postfix-master.cf").read_text()
-        values = {"HOME": str(self.home), "PORT": str(self.port), "SINK": str(self.sink)}
-        for key, value in values.items():
-            main, master = main.replace(f"@{key}@", value), master.replace(f"@{key}@", value)
+        main = self.filled("postfix-main.cf")
         if hold:
             main += "smtpd_client_restrictions = check_client_access static:HOLD\n"
         self.write("etc/main.cf", main)
-        self.write("etc/master.cf", master)
+        self.write("etc/master.cf", self.filled("postfix-master.cf"))
 
     def command(self):
         return ["/usr/sbin/postfix", "-c", str(self.home / "etc"), "start-fg"]
+
+    def queued(self):
+        return sum(files_below(self.home / "queue" / part, lambda _: True)
+                   for part in ("incoming", "active", "deferred", "hold"))
 
     def release(self):
         etc = str(self.home / "etc")
@@ -127,14 +171,13 @@ class Chrooted(Server):
     packages = binaries = accounts = ()
     cache = None  # set by run.py: downloaded packages
 
-    def unpack(self):
-        self.cache.mkdir(parents=True, exist_ok=True)
-        for package in self.packages:
-            found = list(self.cache.glob(f"{package}_*.deb"))
-            if not found:
-                subprocess.run(["apt-get", "download", "-q", package], cwd=self.cache, check=True, capture_output=True)
-                found = list(self.cache.glob(f"{package}_*.deb"))
-            subprocess.run(["dpkg-deb", "-x", str(found[0]), str(self.home)], check=True)
+    @classmethod
+    def fetch(cls):
+        """Packages that are not there yet; so that no network is asked while clocks run."""
+        cls.cache.mkdir(parents=True, exist_ok=True)
+        for package in cls.packages:
+            if not list(cls.cache.glob(f"{package}_*.deb")):
+                subprocess.run(["apt-get", "download", "-q", package], cwd=cls.cache, check=True, capture_output=True)
 
     def version(self):
         return next(self.cache.glob(f"{self.packages[0]}_*.deb")).name.split("_")[1].replace("%3a", ":")
@@ -149,7 +192,8 @@ class Chrooted(Server):
                     shutil.copy(word, self.home / word[1:])
 
     def prepare(self, hold):
-        self.unpack()
+        for package in self.packages:
+            subprocess.run(["dpkg-deb", "-x", str(next(self.cache.glob(f"{package}_*.deb"))), str(self.home)], check=True)
         self.libraries()
         users = "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n"
         groups = "root:x:0:\nmail:x:8:\nnogroup:x:65534:\n"
@@ -168,6 +212,8 @@ class Chrooted(Server):
         for name, minor in (("null", 3), ("zero", 5), ("random", 8), ("urandom", 9)):
             os.mknod(self.home / "dev" / name, 0o20666, os.makedev(1, minor))
             (self.home / "dev" / name).chmod(0o666)
+        self.write("etc/tls.pem", (self.work / "tls.pem").read_text())
+        self.write("etc/tls.key", (self.work / "tls.key").read_text(), 0o600)
         self.configure(hold)
 
     def inside(self, *command):
@@ -186,14 +232,18 @@ class Exim(Chrooted):
     runners = ()
 
     def configure(self, hold):
-        text = (HERE / "conf/exim.conf").read_text().replace("@SINK@", str(self.sink)).replace("@PORT@", str(self.port))
-        self.write("etc/exim4/exim4.conf", ("queue_only = true\n" if hold else "") + text)
+        self.write("etc/exim4/exim4.conf", ("queue_only = true\n" if hold else "") + self.filled("exim.conf"))
+        # Exim reads the key with its own rights.
+        os.chown(self.home / "etc/tls.key", 39101, 39101)
         for name in ("var/spool/exim4", "var/log/exim4"):
             (self.home / name).mkdir(parents=True, exist_ok=True)
             os.chown(self.home / name, 39101, 39101)
 
     def command(self):
         return self.inside("/usr/sbin/exim4", "-bdf", "-q30m", "-oX", f"127.0.0.1.{self.port}")
+
+    def queued(self):
+        return files_below(self.home / "var/spool/exim4/input", lambda name: name.endswith("-H"))
 
     def release(self):
         """As many queue runners as an operator in a hurry would start."""
@@ -219,11 +269,9 @@ class OpenSMTPD(Chrooted):
     accounts = (("opensmtpd", 39102), ("opensmtpq", 39103))
 
     def configure(self, hold):
-        text = (HERE / "conf/smtpd.conf").read_text().replace("@SINK@", str(self.sink)).replace("@PORT@", str(self.port))
-        self.write("etc/smtpd.conf", text)
+        self.write("etc/smtpd.conf", self.filled("smtpd.conf"))
         (self.home / "var/lib/opensmtpd/empty").mkdir(parents=True, exist_ok=True)
         (self.home / "var/spool").mkdir(parents=True, exist_ok=True)
-        self.hold = hold
 
     def start(self, hold=False):
         super().start(hold)
@@ -233,5 +281,12 @@ class OpenSMTPD(Chrooted):
     def command(self):
         return self.inside("/usr/sbin/smtpd", "-F", "-f", "/etc/smtpd.conf")
 
+    def queued(self):
+        """A folder of the queue is a message: its envelopes beside its text."""
+        return files_below(self.home / "var/spool/smtpd/queue", lambda name: name == "message")
+
     def release(self):
         self.tell("/usr/sbin/smtpctl", "resume", "mta")
+
+
+KINDS = (Postrider, Postfix, Exim, OpenSMTPD)

@@ -1,34 +1,38 @@
-"""The numbers as a page and a chart (gnuplot)."""
+"""The numbers as a page and a chart (gnuplot): RESULTS.md, results.svg and the JSON they are made from."""
 
-import os
-import pathlib
-import platform
+import json
 import statistics
 import subprocess
 
+from cells import COSTS, ordered
+
 COLOURS = {"limit": "#c8c8c8", "Postrider": "#1b6ca8", "Postfix": "#d98032", "Exim": "#7a9a3a", "OpenSMTPD": "#9a6fb0"}
 ORDER = ["Postrider", "Postfix", "Exim", "OpenSMTPD"]
-# Rows where less is better, with their unit; all others are messages a second.
-COSTS = {
-    "latency to the 250, 20 sessions, p50": "ms",
-    "latency to the 250, 20 sessions, p99": "ms",
-    "CPU of the server, one message a connection": "µs a message",
-    "CPU of the server, connections kept": "µs a message",
-    "memory, an idle connection after EHLO": "KiB (PSS)",
-    "memory of all processes, 10,000 queued": "MiB (PSS)",
-    "memory of all processes, 2,000 queued": "MiB (PSS)",
-}
 FAULTS = ("lost", "doubled", "damaged", "refused")
+# What Postrider is meant to reach on a machine of two cores (docs/performance.md), by the beginning of a row's name.
+AIMS = (
+    ("relay, 20 sessions, one", 11_400), ("relay, 100 sessions, one", 12_000), ("relay, 20 sessions, connections", 20_000),
+    ("relay, 1 MiB", 900), ("relay, 50", 2_500), ("STARTTLS", 1_500), ("accept only, 20", 18_000),
+    ("accept only, 100 sessions, one", 18_000), ("accept only, 100 sessions, connections", 32_000), ("drain", 15_000),
+    ("latency to the 250, 20 sessions relay, p50", 2), ("latency to the 250, 20 sessions relay, p99", 6),
+    ("CPU of the server a relayed message, connections", 55), ("CPU of the server", 90), ("memory, an idle", 10),
+    ("memory of all", 30),
+)
+
+
+def aim(row):
+    return next((value for start, value in AIMS if row.startswith(start)), None)
 
 
 def median(runs):
-    return statistics.median(r["value"] for r in runs) if runs else None
+    values = [r["value"] for r in runs or () if r["value"] is not None]
+    return statistics.median(values) if values else None
 
 
 def number(v):
     if v is None:
         return "–"
-    return f"{v:,.0f}" if v >= 100 else f"{v:.1f}"
+    return f"{v:,.0f}" if abs(v) >= 100 else f"{v:.1f}"
 
 
 def faults(facts, server):
@@ -42,14 +46,14 @@ def faults(facts, server):
 
 
 def sound(facts):
-    """Postrider lost, doubled, damaged and refused nothing."""
-    return not any(faults(facts, "Postrider").values())
+    """Postrider lost, doubled, damaged and refused nothing, and every row has its value."""
+    runs = [run for servers in facts["rows"].values() for run in servers.get("Postrider", [])]
+    return not any(faults(facts, "Postrider").values()) and all(run["value"] is not None for run in runs)
 
 
-def ordered(facts):
-    """Rates first, then costs."""
-    rows = list(facts["rows"])
-    return [r for r in rows if r not in COSTS] + [r for r in rows if r in COSTS]
+def rows_of(facts):
+    known = ordered(facts["queued"])
+    return [r for r in known if r in facts["rows"]] + [r for r in facts["rows"] if r not in known]
 
 
 def ratio(row, ours, others):
@@ -60,61 +64,85 @@ def ratio(row, ours, others):
     return min(others) / ours if row in COSTS else ours / max(others)
 
 
-def machine():
-    model = "unknown CPU"
-    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.partition(":")[2].strip()
-            break
-    memory = int(pathlib.Path("/proc/meminfo").read_text().split()[1]) // (1 << 20)
-    return f"{os.cpu_count()} cores of {model}, {memory} GiB, Linux {platform.release()}"
+def times(v):
+    return "–" if v is None else f"{v:.1f} ×" if v < 100 else f"{v:.0f} ×"
 
 
-def markdown(facts, path):
-    lines = ["# Results of `make bench`" + (" (quick: one short round)" if facts["quick"] else ""), "",
-             f"Machine: {machine()}. {facts['rounds']} interleaved round(s), {facts['seconds']:.0f} s; medians. Generator "
-             "and sink run on the same cores. Messages of 4 KiB unless said; loopback; messages a second unless a unit "
-             "is given. *Limit*: the generator straight into the sink. What each row does and how the servers are "
-             "configured is in [README.md](README.md).", "",
-             "| scenario | limit | " + " | ".join(ORDER) + " | Postrider to the best other | to the limit |",
-             "|---" * (len(ORDER) + 4) + "|"]
-    for row in ordered(facts):
+def notes(facts):
+    """(row, server) -> number of the note, and the notes: where rounds have no value, or less than wanted."""
+    marks, lines = {}, []
+    for row in rows_of(facts):
+        for server in ("limit", *ORDER):
+            for run in facts["rows"][row].get(server, []):
+                why = run.get("why")
+                if not why and run.get("complete") is False:
+                    why = f"not complete when its time was over; the rate is of the {run['arrived']:,} that came"
+                if why and (row, server) not in marks:
+                    marks[row, server] = len(lines) + 1
+                    lines.append(f"{len(lines) + 1}. {server}, {row}: {why}")
+    return marks, lines
+
+
+def table(facts, marks):
+    lines = ["| scenario | limit | " + " | ".join(ORDER) + " | Postrider to the best other | to the limit | aim |",
+             "|---" * (len(ORDER) + 5) + "|"]
+    for row in rows_of(facts):
         servers = facts["rows"][row]
-        values = {s: median(servers.get(s)) for s in [*ORDER, "limit"]}
-        better = ratio(row, values["Postrider"], [values[s] for s in ORDER[1:]])
-        share = values["Postrider"] / values["limit"] if values["limit"] and values["Postrider"] else None
+        values = {s: median(servers.get(s)) for s in ("limit", *ORDER)}
+        ours, limit = values["Postrider"], values["limit"]
+        texts = {s: number(v) + (f" ({marks[row, s]})" if (row, s) in marks else "") for s, v in values.items()}
         unit = f" [{COSTS[row]}]" if row in COSTS else ""
-        share_text = "–" if share is None else f"{share:.2f}" + (" ×" if row in COSTS else "")
-        lines.append(f"| {row}{unit} | {number(values['limit'])} | " + " | ".join(number(values[s]) for s in ORDER) +
-                     f" | {'–' if better is None else f'{better:.1f} ×'} | {share_text} |")
-    lines += ["", "| server | version | durability | lost | doubled | damaged | refused |", "|---" * 7 + "|"]
+        lines.append(f"| {row}{unit} | {texts['limit']} | " + " | ".join(texts[s] for s in ORDER) +
+                     f" | {times(ratio(row, ours, [values[s] for s in ORDER[1:]]))}" +
+                     f" | {f'{ours / limit:.2f}' if ours and limit else '–'} | {number(aim(row))} |")
+    return lines
+
+
+def markdown(facts, picture):
+    disk = facts["disk"]
+    rates = "; ".join(f"{number(statistics.median(d[k] for d in disk))} {k}" for k in disk[0]) if disk else "not measured"
+    lines = ["# Results of `make bench" + ("-quick`: one short round" if facts["quick"] else "`"), "",
+             f"{facts['began']}, {facts['machine']}. {facts['rounds']} interleaved round(s) in {facts['seconds']:.0f} s, "
+             f"{facts['cell_seconds']:g} s a row; medians. Generator and sink run on the same cores. Messages of 4 KiB unless "
+             "said; loopback; messages a second unless a unit is given. *Limit*: the generator straight into its sink. "
+             "What each row does and how the servers are configured: [README.md](README.md).", "",
+             f"The disk, in the same run: {rates}."]
+    if facts["load"] > 0.7:
+        lines += ["", f"**The machine was not idle when this began (load average {facts['load']:.1f}): others' work is in "
+                  "these figures.**"]
+    marks, whys = notes(facts)
+    lines += ["", *table(facts, marks), ""]
+    if whys:
+        lines += ["Notes:", "", *whys, ""]
+    lines += ["| server | version | durability | lost | doubled | damaged | refused |", "|---" * 7 + "|"]
     for server in ORDER:
         if server in facts["versions"]:
             f = faults(facts, server)
             lines.append(f"| {server} | {facts['versions'][server]} | {facts['durability'][server]} | " +
                          " | ".join(str(f[k]) for k in FAULTS) + " |")
-    lines += ["", "![chart](" + path.name.replace("RESULTS", "results").replace(".md", ".svg") + ")", "",
-              "The spread of the rounds, Postrider, lowest to highest:", ""]
-    for row in ordered(facts):
-        runs = [r["value"] for r in facts["rows"][row].get("Postrider", [])]
+    lines += ["", f"![rates]({picture})", "", "The rounds of Postrider, lowest to highest:", ""]
+    for row in rows_of(facts):
+        runs = [r["value"] for r in facts["rows"][row].get("Postrider", []) if r["value"] is not None]
         if runs:
             lines.append(f"- {row}: {number(min(runs))} – {number(max(runs))}")
-    path.write_text("\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
 
 
-def chart(facts, path, work):
+def chart(facts, path):
     """Rates on a logarithmic scale, a cluster of bars a scenario."""
-    rows = [r for r in ordered(facts) if r not in COSTS]
+    rows = [r for r in rows_of(facts) if r not in COSTS]
     columns = [s for s in ["limit", *ORDER] if any(median(facts["rows"][r].get(s)) for r in rows)]
-    data = work / "chart.dat"
-    with data.open("w") as out:
-        for row in rows:
-            label = row.replace(", one message a connection", ", 1 a conn.").replace(", ", ",\\n")
-            values = [median(facts["rows"][row].get(s)) or 0 for s in columns]
-            out.write(f'"{label}" ' + " ".join(f"{v if v > 0 else '?'}" for v in values) + "\n")
-    plots = ", ".join(f"'{data}' using {i + 2}:xtic(1) title '{name}' linecolor rgb '{COLOURS[name]}'"
+    data = []
+    for row in rows:
+        label = row.replace(", one message a connection", ", 1 a conn.").replace(" (TLS 1.3, P-256, full handshakes)", "")
+        values = [median(facts["rows"][row].get(s)) or 0 for s in columns]
+        # Words on lines of their own where there is a comma.
+        data.append('"' + label.replace(", ", ",\\n") + '" ' + " ".join(f"{v:.1f}" if v > 0 else "?" for v in values))
+    plots = ", ".join(f"$data using {i + 2}:xtic(1) title '{name}' linecolor rgb '{COLOURS[name]}'"
                       for i, name in enumerate(columns))
-    script = f"""set terminal svg size 1200,560 font 'sans-serif,11' background '#ffffff'
+    script = "$data << END\n" + "\n".join(data) + f"""
+END
+set terminal svg size 1320,580 font 'sans-serif,11' background '#ffffff'
 set output '{path}'
 set style data histogram
 set style histogram cluster gap 1
@@ -131,3 +159,13 @@ set title 'Relay and accept rates, one machine, loopback ({facts['rounds']} roun
 plot {plots}
 """
     subprocess.run(["gnuplot"], input=script, text=True, check=True)
+
+
+def write(facts, folder):
+    """Page, chart and JSON; returns the page's path."""
+    end = "-quick" if facts["quick"] else ""
+    page, picture = folder / f"RESULTS{end}.md", f"results{end}.svg"
+    (folder / f"results{end}.json").write_text(json.dumps(facts, indent=1) + "\n")
+    page.write_text(markdown(facts, picture))
+    chart(facts, folder / picture)
+    return page

@@ -44,7 +44,8 @@ static void usage(FILE *out)
 		"      --from ADDRESS  --to TEMPLATE with {rcpt}, {message}, {domain}  --domains "
 		"N\n"
 		"      --no-pipelining  --bdat  --lmtp  --hello NAME  --user NAME --password WORD\n"
-		"      --auth plain|login  --rate N/s  --slow OCTETS/s  --idle TIME  --duration "
+		"      --auth plain|login  --tls starttls|implicit  --window N  --rate N/s  --slow "
+		"OCTETS/s  --idle TIME  --duration "
 		"TIME\n"
 		"      --timeout TIME  --tries N  --sink HOST:PORT (start one there, account for "
 		"each\n"
@@ -54,7 +55,7 @@ static void usage(FILE *out)
 		"SHARE\n"
 		"      (5%, 0.05)  --at connect|mail|rcpt|data|dot  --no-pipelining  "
 		"--no-chunking\n"
-		"      --lmtp  --expect N  --json  --quiet\n",
+		"      --lmtp  --starttls  --expect N  --json  --quiet\n",
 		out);
 }
 

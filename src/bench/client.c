@@ -1,256 +1,18 @@
 /* One session of the generator (RFC 5321 3.1-3.9, seen from the client), as lean as it can be: the
  * envelope leaves in one write where the server offers PIPELINING (RFC 2920), or message and all
- * with BDAT (RFC 3030); replies are read line by line and only their code looked at.
+ * with BDAT (RFC 3030); replies are read line by line and only their code looked at. How a session
+ * begins and ends is client_session.c's.
  *
  * A transaction that a connection's end or a 4xx cut short is tried again, up to --tries, but never
  * when its fate is unknown (the final dot was sent, no reply came): to send it again would make the
  * generator itself the cause of a double. */
-#include "bench/load.h"
-
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdlib.h>
-#include <unistd.h>
+#include "bench/client.h"
 
 #include "base/clock.h"
-#include "mail/reply.h"
-#include "net/stream.h"
 
 #define RETRY_WAIT_USEC (100 * USEC_PER_MSEC)
-#define SLOW_SLICES	10u
-#define HEAD_MAX	4096u
 #define ENVELOPE_MAX	(16u << 20)
 #define OPENING_MAX	64u
-
-struct client {
-	struct load *l;
-	struct stream *s;
-	bool pipelining, chunking, auth, starttls;
-	uint64_t connected_usec; /* when connect() began; taken by the first message */
-	bool first;
-	struct buf envelope, head;
-};
-
-/* ---- octets ---- */
-
-SUSPENDS static int put(struct client *c, struct span octets)
-{
-	uint64_t slow = c->l->o->slow;
-
-	if (!slow)
-		return stream_write(c->s, octets);
-	size_t slice = (size_t)MAX(slow / SLOW_SLICES, UINT64_C(1));
-	int r = 0;
-	while (octets.len > 0 && r >= 0) {
-		r = stream_write(c->s, span_head(octets, slice));
-		octets = span_from(octets, MIN(slice, octets.len));
-		if (r >= 0)
-			r = stream_flush(c->s);
-		if (r >= 0)
-			r = fiber_sleep((uint64_t)slice * USEC_PER_SEC / slow);
-	}
-	return r;
-}
-
-static void learn(struct client *c, struct span line)
-{
-	struct span word = span_from(line, 4);
-
-	c->pipelining |= span_starts_nocase(word, SPAN_LIT("PIPELINING"));
-	c->chunking |= span_starts_nocase(word, SPAN_LIT("CHUNKING"));
-	c->auth |= span_starts_nocase(word, SPAN_LIT("AUTH"));
-	c->starttls |= span_starts_nocase(word, SPAN_LIT("STARTTLS"));
-}
-
-/* The reply's code (RFC 5321 4.2), or a negative errno. What is no 2xx or 3xx is counted. */
-SUSPENDS static int get(struct client *c, const char *where, bool hello)
-{
-	struct span line = SPAN_NULL;
-	unsigned lines = 0;
-
-	for (;;) {
-		int r = stream_read_line(c->s, REPLY_LINE_MAX, &line, NULL);
-		if (r < 0)
-			return r;
-		if (line.len < 3 || ++lines > REPLY_LINES_MAX)
-			return -EBADMSG;
-		if (hello && line.len > 4)
-			learn(c, line);
-		if (line.len == 3 || line.ptr[3] != '-')
-			break;
-	}
-	int code = 0;
-	for (size_t i = 0; i < 3; i++) {
-		if (line.ptr[i] < '0' || line.ptr[i] > '9')
-			return -EBADMSG;
-		code = code * 10 + (line.ptr[i] - '0');
-	}
-	if (code >= 400)
-		load_count_reply(c->l, where, code, span_from(line, 4));
-	return code;
-}
-
-/* ---- a session's begin and end ---- */
-
-SUSPENDS static int wait_connected(int fd, uint64_t deadline_usec)
-{
-	struct watch w = {0};
-	int error = 0;
-	socklen_t len = sizeof(error);
-	int r = watch_init(&w, fd, NULL);
-
-	if (r >= 0)
-		r = fiber_wait_writable(&w, deadline_usec);
-	if (r >= 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0)
-		r = -error;
-	watch_done(&w);
-	return r;
-}
-
-SUSPENDS static int dial_target(const struct load_options *o, const struct address *a, int *ret_fd)
-{
-	CLEANUP(fd_closep)
-	int fd = socket(a->ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int on = 1;
-
-	if (fd < 0)
-		return -errno;
-	int r = connect(fd, (const struct sockaddr *)&a->ss, a->len) < 0 ? -errno : 0;
-	if (r == -EINPROGRESS)
-		r = wait_connected(fd, loop_now_usec() + o->timeout_usec);
-	if (r < 0)
-		return r;
-	if (!address_is_unix(a))
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	*ret_fd = fd;
-	fd = -1;
-	return 0;
-}
-
-static void base64(struct span in, struct buf *out)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	for (size_t i = 0; i < in.len; i += 3) {
-		uint32_t v = 0;
-		for (size_t k = 0; k < 3; k++)
-			v = v << 8 | (i + k < in.len ? (uint8_t)in.ptr[i + k] : 0);
-		for (size_t k = 0; k < 4; k++)
-			buf_char(out, i + k > in.len ? '=' : digits[v >> (18 - 6 * k) & 63]);
-	}
-}
-
-/* RFC 4954, PLAIN (RFC 4616) or LOGIN. */
-SUSPENDS static int authenticate(struct client *c)
-{
-	const struct load_options *o = c->l->o;
-	struct buf line = BUF_INIT(HEAD_MAX), plain = BUF_INIT(HEAD_MAX);
-	int code = 334;
-
-	if (o->auth_login) {
-		const char *const words[] = {o->user, o->password};
-		int r = put(c, SPAN_LIT("AUTH LOGIN\r\n"));
-		code = r < 0 ? r : get(c, "AUTH", false);
-		for (size_t i = 0; i < 2 && code == 334; i++) {
-			buf_reset(&line);
-			base64(span_str(words[i]), &line);
-			buf_str(&line, "\r\n");
-			r = put(c, buf_span(&line));
-			code = r < 0 ? r : get(c, "AUTH", false);
-		}
-	} else {
-		buf_char(&plain, '\0');
-		buf_str(&plain, o->user);
-		buf_char(&plain, '\0');
-		buf_str(&plain, o->password);
-		buf_str(&line, "AUTH PLAIN ");
-		base64(buf_span(&plain), &line);
-		buf_str(&line, "\r\n");
-		int r = plain.error ? plain.error : line.error;
-		r = r < 0 ? r : put(c, buf_span(&line));
-		code = r < 0 ? r : get(c, "AUTH", false);
-	}
-	buf_done(&line);
-	buf_done(&plain);
-	return code < 0 ? code : code == 235 ? 0 : -EACCES;
-}
-
-/* To the last reply before MAIL. -EPROTO: a refusal, counted already. */
-SUSPENDS static int greet(struct client *c)
-{
-	const struct load_options *o = c->l->o;
-	uint64_t since = clock_monotonic_usec();
-	int code = get(c, "banner", false);
-
-	if (code != 220)
-		return code < 0 ? code : -EPROTO;
-	load_time(c->l, STAGE_BANNER, since);
-	since = clock_monotonic_usec();
-	buf_reset(&c->head);
-	buf_str(&c->head, o->lmtp ? "LHLO " : "EHLO ");
-	buf_put(&c->head, o->hello);
-	buf_str(&c->head, "\r\n");
-	int r = put(c, buf_span(&c->head));
-	code = r < 0 ? r : get(c, "EHLO", true);
-	if (code != 250)
-		return code < 0 ? code : -EPROTO;
-	c->pipelining &= o->pipelining;
-	if (o->user) {
-		r = authenticate(c);
-		if (r < 0)
-			return r == -EACCES ? -EPROTO : r;
-	}
-	load_time(c->l, STAGE_HELLO, since);
-	return 0;
-}
-
-static void client_close(struct client *c)
-{
-	if (c->s) {
-		c->l->open--;
-		load_time(c->l, STAGE_SESSION, c->connected_usec);
-	}
-	stream_free(TAKE(c->s));
-}
-
-SUSPENDS static int client_open(struct client *c)
-{
-	struct load *l = c->l;
-	int fd = -1;
-
-	c->connected_usec = clock_monotonic_usec();
-	c->pipelining = c->chunking = c->auth = c->starttls = false;
-	c->first = true;
-	int r = dial_target(l->o, &l->o->target, &fd);
-	if (r >= 0)
-		r = stream_new_known(fd, !address_is_unix(&l->o->target), &c->s);
-	if (r >= 0) {
-		l->connections++;
-		l->open++;
-		load_time(l, STAGE_CONNECT, c->connected_usec);
-		stream_set_timeout(c->s, l->o->timeout_usec, l->o->timeout_usec);
-		r = greet(c);
-	}
-	if (r >= 0)
-		return 0;
-	l->connections_failed++;
-	if (r != -EPROTO)
-		load_count_reply(l, "connect", r, SPAN_NULL);
-	client_close(c);
-	return r;
-}
-
-/* Waits for the server's end of file, so that the port's TIME-WAIT is the server's. */
-SUSPENDS static void client_quit(struct client *c)
-{
-	struct span rest;
-
-	if (put(c, SPAN_LIT("QUIT\r\n")) >= 0 && get(c, "QUIT", false) >= 0)
-		while (stream_peek(c->s, &rest) >= 0)
-			stream_consume(c->s, rest.len);
-	client_close(c);
-}
 
 /* ---- a transaction ---- */
 
@@ -331,19 +93,19 @@ SUSPENDS static int envelope(struct client *c, struct transaction_state *t, bool
 	bool go = true;
 
 	if (r >= 0 && c->pipelining)
-		r = put(c, lines);
+		r = client_put(c, lines);
 	for (uint64_t i = 0; r >= 0 && i < commands; i++) {
 		if (!c->pipelining) {
 			size_t line = span_index(lines, '\n') + 1;
 			if (i == o->recipients + 1 && t->accepted == 0)
 				return 1; /* nobody to send DATA for */
-			r = put(c, span_head(lines, line));
+			r = client_put(c, span_head(lines, line));
 			lines = span_from(lines, line);
 			if (r < 0)
 				break;
 		}
 		size_t kind = i == 0 ? 0 : i <= o->recipients ? 1 : 2;
-		r = get(c, reply_names[kind], false);
+		r = client_get(c, reply_names[kind], false);
 		if (r < 0)
 			break;
 		t->transient |= r / 100 == 4;
@@ -368,7 +130,7 @@ SUSPENDS static int final_replies(struct client *c, struct transaction_state *t)
 		if (t->fates[i] == FATE_REFUSED)
 			continue;
 		if (code == 0 || l->o->lmtp)
-			code = get(c, "end of data", false);
+			code = client_get(c, "end of data", false);
 		if (code < 0)
 			return code;
 		t->transient |= code / 100 == 4;
@@ -407,15 +169,15 @@ SUSPENDS static int transfer(struct client *c, struct transaction_state *t)
 	t->dotted = true;
 	if (bdat) {
 		buf_printf(&command, "BDAT %zu LAST\r\n", c->head.len + body.len);
-		r = put(c, buf_span(&command));
+		r = client_put(c, buf_span(&command));
 		buf_done(&command);
 	}
 	if (r >= 0)
-		r = c->head.error ? c->head.error : put(c, buf_span(&c->head));
+		r = c->head.error ? c->head.error : client_put(c, buf_span(&c->head));
 	if (r >= 0)
-		r = put(c, body);
+		r = client_put(c, body);
 	if (r >= 0 && !bdat)
-		r = put(c, SPAN_LIT(".\r\n"));
+		r = client_put(c, SPAN_LIT(".\r\n"));
 	return r < 0 ? r : final_replies(c, t);
 }
 
@@ -443,8 +205,8 @@ SUSPENDS static void send_message(struct client *c, uint64_t n)
 				break;
 		} else if (r > 0) {
 			/* Refused before the data: the next MAIL needs a clean slate. */
-			r = put(c, SPAN_LIT("RSET\r\n"));
-			r = r < 0 ? r : get(c, "RSET", false);
+			r = client_put(c, SPAN_LIT("RSET\r\n"));
+			r = r < 0 ? r : client_get(c, "RSET", false);
 			if (r < 0 || r >= 400)
 				client_close(c);
 			memset(fates, FATE_REFUSED, rcpts);
@@ -474,7 +236,8 @@ static void client_done(struct client *c)
 void client_worker(void *arg)
 {
 	struct load *l = arg;
-	struct client c = {.l = l, .envelope = BUF_INIT(ENVELOPE_MAX), .head = BUF_INIT(HEAD_MAX)};
+	struct client c = {
+		.l = l, .envelope = BUF_INIT(ENVELOPE_MAX), .head = BUF_INIT(CLIENT_HEAD_MAX)};
 	uint64_t sent = 0, n;
 
 	while (load_next_message(l, &n)) {
@@ -491,7 +254,8 @@ void client_worker(void *arg)
 void client_idle(void *arg)
 {
 	struct load *l = arg;
-	struct client c = {.l = l, .envelope = BUF_INIT(ENVELOPE_MAX), .head = BUF_INIT(HEAD_MAX)};
+	struct client c = {
+		.l = l, .envelope = BUF_INIT(ENVELOPE_MAX), .head = BUF_INIT(CLIENT_HEAD_MAX)};
 	uint64_t until = loop_now_usec() + l->o->idle_usec;
 	struct span rest;
 

@@ -17,10 +17,11 @@
 #include "base/clock.h"
 #include "bench/bench.h"
 #include "mail/date.h"
-#include "net/stream.h"
+#include "net/tls.h"
 
 #define POLL_USEC     (50 * USEC_PER_MSEC)
 #define PROGRESS_USEC USEC_PER_SEC
+#define WINDOW_USEC   (10 * USEC_PER_MSEC) /* between two questions to the sink */
 #define SPAWN_BATCH   256u
 
 void load_count_reply(struct load *l, const char *where, int code, struct span text)
@@ -58,10 +59,32 @@ void load_time(struct load *l, enum stage s, uint64_t since_usec)
 	histogram_add(&l->stages[s], now > since_usec ? now - since_usec : 0);
 }
 
+/* Until less than --window messages are on their way through the server. A server that takes more
+ * than it delivers is then measured at what it delivers, and is soon empty at the end. False: the
+ * run's time is over, or nothing arrived for --settle. */
+SUSPENDS static bool window_wait(struct load *l)
+{
+	const struct load_options *o = l->o;
+	uint64_t end = o->duration_usec ? l->begun_usec + o->duration_usec : USEC_INFINITY;
+	uint64_t seen = l->arrived_pairs, moved = clock_monotonic_usec();
+
+	while (l->accepted_pairs >= l->arrived_pairs + o->window * o->recipients) {
+		if (l->stopping || cond_wait(&l->room, MIN(end, moved + o->settle_usec)) < 0)
+			return false;
+		if (l->arrived_pairs != seen) {
+			seen = l->arrived_pairs;
+			moved = clock_monotonic_usec();
+		}
+	}
+	return true;
+}
+
 bool load_next_message(struct load *l, uint64_t *ret_n)
 {
 	const struct load_options *o = l->o;
 
+	if (o->window && !window_wait(l))
+		return false;
 	if (l->stopping || l->next_message >= o->messages)
 		return false;
 	if (o->duration_usec && clock_monotonic_usec() - l->begun_usec >= o->duration_usec)
@@ -109,14 +132,20 @@ struct progress {
 static void progress_fiber(void *arg)
 {
 	struct progress *p = arg;
-	uint64_t before = 0;
+	struct load *l = p->l;
+	uint64_t before = 0, due = loop_now_usec() + PROGRESS_USEC;
 
-	while (fiber_sleep(PROGRESS_USEC) >= 0) {
+	while (fiber_sleep(l->o->window ? WINDOW_USEC : PROGRESS_USEC) >= 0) {
 		if (p->watcher && watcher_counts(p->watcher, &p->counts) == -ECANCELED)
 			break;
-		if (!p->l->o->quiet)
-			progress_line(p->l, before, &p->counts);
-		before = p->l->accepted_messages;
+		l->arrived_pairs = p->counts.pairs;
+		cond_broadcast(&l->room);
+		if (loop_now_usec() < due)
+			continue;
+		due += PROGRESS_USEC;
+		if (!l->o->quiet)
+			progress_line(l, before, &p->counts);
+		before = l->accepted_messages;
 	}
 	p->fiber = NULL;
 	p->ended = true;
@@ -234,6 +263,9 @@ static int sink_start(const struct load_options *o, pid_t *ret_pid)
 			.at = SINK_AT_DOT,
 			.pipelining = true,
 			.chunking = true,
+			/* Without a server between, this is who the sessions talk to. */
+			.starttls = o->tls == BENCH_TLS_STARTTLS &&
+				    strcmp(o->sink_text, o->target_text) == 0,
 			.quiet = true};
 		s.addresses[0] = o->sink;
 		fd_close(ready[0]);
@@ -273,6 +305,10 @@ static int load_init(struct load *l)
 	memcpy(l->date, date.ptr ? date.ptr : "", date.len);
 	buf_done(&date);
 	cond_init(&l->finished);
+	cond_init(&l->room);
+	int r = o->tls == BENCH_TLS_NONE ? 0 : tls_context_new(false, &l->tls);
+	if (r < 0)
+		return r;
 	l->fates = calloc(o->messages, o->recipients);
 	if (!l->fates)
 		return -ENOMEM;
@@ -329,6 +365,7 @@ out:
 	if (l) {
 		payload_pool_free(l->pool);
 		free(l->fates);
+		tls_context_freep(&l->tls);
 	}
 	free(run.marks);
 	free(l);

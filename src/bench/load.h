@@ -3,6 +3,7 @@
 #include "bench/histogram.h"
 #include "bench/options.h"
 #include "fiber/fiber.h"
+#include <openssl/ssl.h>
 
 /* What the server said about a pair. */
 enum fate {
@@ -15,7 +16,8 @@ enum fate {
 enum stage {
 	STAGE_CONNECT,	/* connect() */
 	STAGE_BANNER,	/* connected to 220 */
-	STAGE_HELLO,	/* EHLO, TLS and AUTH to their last reply */
+	STAGE_TLS,	/* the handshake alone */
+	STAGE_HELLO,	/* EHLO, STARTTLS and AUTH to their last reply */
 	STAGE_ENVELOPE, /* MAIL to the reply of DATA */
 	STAGE_DATA,	/* the message's first octet to the 250 of the final dot */
 	STAGE_TO_250,	/* connect (first message) or MAIL (others) to the 250 */
@@ -28,7 +30,7 @@ extern const char *const stage_names[STAGE_COUNT];
 #define REPLY_SAMPLE_MAX 120u
 struct reply_count {
 	const char *where; /* "MAIL", "RCPT", ... */
-	int code;	   /* below 0: an errno */
+	int code;	   /* below 0: an errno; 0: no reply, the sample says what */
 	uint64_t count;
 	char sample[REPLY_SAMPLE_MAX];
 };
@@ -46,6 +48,10 @@ struct load {
 	uint64_t opening; /* idle mode: connecting now */
 	size_t workers;
 	bool stopping;
+	SSL_CTX *tls;		/* NULL: plain text only */
+	char tls_cipher[64];	/* of the first handshake: "TLSv1.3 TLS_AES_256_GCM_SHA384" */
+	uint64_t arrived_pairs; /* as far as the sink was asked */
+	struct cond room;	/* for --window: more has arrived */
 	struct cond finished;
 	struct histogram stages[STAGE_COUNT];
 	struct reply_count replies[REPLIES_MAX]; /* what was not a success */
@@ -54,7 +60,7 @@ struct load {
 /* Replies that are failures, and broken connections, by kind. */
 void load_count_reply(struct load *l, const char *where, int code, struct span text);
 uint64_t load_random(struct load *l);
-/* The next message's number, false when there is none left; waits for --rate. */
+/* The next message's number, false when there is none left; waits for --rate and --window. */
 SUSPENDS bool load_next_message(struct load *l, uint64_t *ret_n);
 void load_time(struct load *l, enum stage s, uint64_t since_usec);
 

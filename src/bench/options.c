@@ -185,7 +185,7 @@ static int load_positional(void *arg, char *text)
 	return 0;
 }
 
-static int load_check(struct load_options *o, const char *auth)
+static int load_check(struct load_options *o, const char *auth, const char *tls)
 {
 	if (!o->target_text) {
 		complain("load needs HOST:PORT");
@@ -195,10 +195,20 @@ static int load_check(struct load_options *o, const char *auth)
 		complain("--auth: plain or login");
 		return BENCH_USAGE;
 	}
+	if (tls && strcmp(tls, "starttls") != 0 && strcmp(tls, "implicit") != 0) {
+		complain("--tls: starttls or implicit");
+		return BENCH_USAGE;
+	}
+	if (o->window && !o->sink.len) {
+		complain("--window needs --sink or --watch");
+		return BENCH_USAGE;
+	}
 	if (!o->user != !o->password) {
 		complain("--user and --password belong together");
 		return BENCH_USAGE;
 	}
+	if (tls)
+		o->tls = tls[0] == 's' ? BENCH_TLS_STARTTLS : BENCH_TLS_IMPLICIT;
 	o->auth_login = auth && strcmp(auth, "login") == 0;
 	return 0;
 }
@@ -218,7 +228,7 @@ int load_options_parse(int argc, char **argv, struct load_options *ret_options)
 		.timeout_usec = 60 * USEC_PER_SEC,
 		.settle_usec = 60 * USEC_PER_SEC};
 	struct address watch = {0};
-	const char *auth = NULL;
+	const char *auth = NULL, *tls = NULL;
 	const struct option_row rows[] = {
 		{"-m", KIND_NUMBER, 1, TOKEN_OF_MAX, &o.messages, NULL},
 		{"-j", KIND_NUMBER, 1, BENCH_CONNECTIONS_MAX, &o.connections, NULL},
@@ -246,6 +256,8 @@ int load_options_parse(int argc, char **argv, struct load_options *ret_options)
 		{"--settle", KIND_TIME, 0, 0, &o.settle_usec, NULL},
 		{"--sink", KIND_ADDRESS, 0, 0, &o.sink, &o.sink_text},
 		{"--watch", KIND_ADDRESS, 0, 0, &watch, &o.sink_text},
+		{"--window", KIND_NUMBER, 1, TOKEN_OF_MAX, &o.window, NULL},
+		{"--tls", KIND_TEXT, 0, 0, &tls, NULL},
 		{"--user", KIND_TEXT, 0, 0, &o.user, NULL},
 		{"--password", KIND_TEXT, 0, 0, &o.password, NULL},
 		{"--auth", KIND_TEXT, 0, 0, &auth, NULL},
@@ -257,14 +269,14 @@ int load_options_parse(int argc, char **argv, struct load_options *ret_options)
 	if (payload_sizes_parse(SPAN_LIT("4K"), &o.sizes) < 0)
 		return BENCH_OS;
 	int r = command_line_parse(&c, argc, argv);
-	if (r == 0)
-		r = load_check(&o, auth);
-	if (r)
-		return r;
 	if (watch.len) {
 		o.sink = watch;
 		o.sink_is_there = true;
 	}
+	if (r == 0)
+		r = load_check(&o, auth, tls);
+	if (r)
+		return r;
 	*ret_options = o;
 	return 0;
 }
@@ -298,6 +310,7 @@ int sink_options_parse(int argc, char **argv, struct sink_options *ret_options)
 		{"--no-pipelining", KIND_OFF, 0, 0, &o.pipelining, NULL},
 		{"--no-chunking", KIND_OFF, 0, 0, &o.chunking, NULL},
 		{"--lmtp", KIND_ON, 0, 0, &o.lmtp, NULL},
+		{"--starttls", KIND_ON, 0, 0, &o.starttls, NULL},
 		{"--expect", KIND_NUMBER, 1, TOKEN_OF_MAX, &o.expect, NULL},
 		{"--quiet", KIND_ON, 0, 0, &o.quiet, NULL},
 		{0},

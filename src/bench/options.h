@@ -6,7 +6,7 @@
 #define BENCH_CONNECTIONS_MAX 100000u
 #define BENCH_SINKS_MAX	      16u
 
-enum bench_security { BENCH_PLAIN, BENCH_STARTTLS, BENCH_IMPLICIT };
+enum bench_tls { BENCH_TLS_NONE, BENCH_TLS_STARTTLS, BENCH_TLS_IMPLICIT };
 
 struct load_options {
 	struct address target;
@@ -19,6 +19,7 @@ struct load_options {
 	bool pipelining, bdat, lmtp;
 	uint64_t rate;		/* messages a second, 0: as fast as it goes */
 	uint64_t slow;		/* octets a second and connection, 0: as fast as it goes */
+	uint64_t window;	/* messages accepted and not yet at the sink, 0: any number */
 	uint64_t idle_usec;	/* connections that say EHLO, then nothing */
 	uint64_t duration_usec; /* begin no message after this; 0: no end */
 	uint64_t timeout_usec;	/* of each wait */
@@ -26,6 +27,7 @@ struct load_options {
 	struct address sink;	/* len 0: none */
 	const char *sink_text;
 	bool sink_is_there; /* --watch: somebody else runs it */
+	enum bench_tls tls;
 	const char *user, *password;
 	bool auth_login;
 	bool json, quiet;
@@ -44,7 +46,7 @@ struct sink_options {
 		SINK_AT_DATA,
 		SINK_AT_DOT
 	} at;
-	bool pipelining, chunking, lmtp;
+	bool pipelining, chunking, lmtp, starttls;
 	uint64_t expect; /* end when so many pairs have arrived; 0: never */
 	bool json, quiet;
 };

@@ -9,7 +9,7 @@
 #include "bench/bench.h"
 
 const char *const stage_names[STAGE_COUNT] = {
-	"connect", "banner", "hello", "envelope", "data", "to-250", "session"};
+	"connect", "banner", "tls", "hello", "envelope", "data", "to-250", "session"};
 static const unsigned permilles[] = {500, 900, 990, 999};
 
 void account_make(const struct load *l, const uint8_t *marks, struct account *ret_account)
@@ -106,6 +106,9 @@ static void text_replies(const struct load *l)
 		if (r->code < 0)
 			(void)printf("%9" PRIu64 " times at %s: %s\n", r->count, r->where,
 				strerror(-r->code));
+		else if (r->code == 0)
+			(void)printf(
+				"%9" PRIu64 " times at %s: %s\n", r->count, r->where, r->sample);
 		else
 			(void)printf("%9" PRIu64 " times at %s: %d %s\n", r->count, r->where,
 				r->code, r->sample);
@@ -136,6 +139,8 @@ static void text_report(const struct load *l, const struct account *a, const str
 	(void)printf("own CPU    %.1f us a message, the sink's %.1f\n",
 		(double)cpu_usec() / (double)MAX(l->accepted_messages, UINT64_C(1)),
 		(double)c->sink_cpu_usec / (double)MAX(c->messages, UINT64_C(1)));
+	if (l->tls_cipher[0])
+		(void)printf("TLS        %s\n", l->tls_cipher);
 	text_replies(l);
 }
 
@@ -213,6 +218,8 @@ static int json_report(
 		"cpu_us", number(cpu_usec()), "stages", json_stages(l), "failures",
 		json_replies(l));
 
+	if (all && l->tls_cipher[0])
+		(void)json_object_set_new(all, "tls", json_string(l->tls_cipher));
 	if (all && c->known)
 		(void)json_object_set_new(all, "sink", json_sink(l, a, c));
 	int r = all ? json_dumpf(all, stdout, JSON_COMPACT) : -1;

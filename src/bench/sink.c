@@ -13,6 +13,9 @@
 
 #include "base/clock.h"
 #include "bench/bench.h"
+#include "net/certificate.h"
+#include "net/self_made.h"
+#include "net/tls.h"
 
 #define SINK_BACKLOG  4096
 #define ACCEPT_BATCH  64u
@@ -196,6 +199,32 @@ int sink_report(const struct sink *k)
 	return doubled || damaged ? BENCH_INCOMPLETE : BENCH_OK;
 }
 
+/* A certificate for a day, ECDSA P-256. No tickets: every handshake is a full one. */
+static int tls_prepare(struct sink *k)
+{
+	struct buf pem = BUF_INIT(CERTIFICATE_FILE_MAX), key_pem = BUF_INIT(CERTIFICATE_FILE_MAX);
+	struct certificate *certificate = NULL;
+	EVP_PKEY *key = NULL;
+	const char *why;
+	int r = self_made_certificate("sink.example", 1, &pem, &key_pem);
+
+	if (r >= 0)
+		r = certificate_parse(buf_span(&pem), &certificate, &why);
+	if (r >= 0)
+		r = private_key_parse(buf_span(&key_pem), &key, &why);
+	if (r >= 0)
+		r = tls_context_new(true, &k->tls);
+	if (r >= 0 && (SSL_CTX_use_certificate(k->tls, certificate->leaf) != 1 ||
+			      SSL_CTX_use_PrivateKey(k->tls, key) != 1 ||
+			      SSL_CTX_set_num_tickets(k->tls, 0) != 1))
+		r = -EINVAL;
+	EVP_PKEY_free(key);
+	certificate_free(certificate);
+	buf_done(&key_pem);
+	buf_done(&pem);
+	return r;
+}
+
 int sink_run(const struct sink_options *o, int ready_fd)
 {
 	struct listening listening[BENCH_SINKS_MAX] = {0};
@@ -207,6 +236,8 @@ int sink_run(const struct sink_options *o, int ready_fd)
 	random_octets(&the_sink.random, sizeof(the_sink.random));
 	the_sink.random |= 1;
 	list_init(&the_sink.sessions);
+	if (o->starttls && r >= 0)
+		r = tls_prepare(&the_sink);
 	for (size_t i = 0; i < o->n_addresses && r >= 0; i++)
 		r = listen_at(&o->addresses[i], &listening[i]);
 	if (r < 0) {
@@ -229,5 +260,6 @@ int sink_run(const struct sink_options *o, int ready_fd)
 	loop_done();
 	int status = ready_fd >= 0 ? BENCH_OK : sink_report(&the_sink);
 	tally_done(&the_sink.tally);
+	tls_context_freep(&the_sink.tls);
 	return r < 0 ? BENCH_OS : status;
 }

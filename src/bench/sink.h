@@ -3,10 +3,12 @@
 #include "bench/options.h"
 #include "bench/tally.h"
 #include "fiber/fiber.h"
+#include <openssl/ssl.h>
 
 struct sink {
 	const struct sink_options *o;
 	struct tally tally;
+	SSL_CTX *tls; /* NULL: no STARTTLS */
 	uint64_t random;
 	uint64_t connections, open, messages, recipients, octets;
 	uint64_t tempfails, permfails, hangups; /* injected */

@@ -13,7 +13,7 @@
 #include "bench/sink.h"
 #include "mail/command.h"
 #include "mail/dot.h"
-#include "net/stream.h"
+#include "net/tls.h"
 
 #define SINK_RCPTS_MAX TOKEN_RCPTS_MAX
 #define SINK_TIMEOUT   (600 * USEC_PER_SEC)
@@ -92,9 +92,10 @@ SUSPENDS static int verb_hello(struct sitting *t, enum verb v)
 	if (v == VERB_HELO)
 		return say(t, "250 sink.example");
 	return stream_printf(t->s,
-		"250-sink.example\r\n%s%s250-8BITMIME\r\n250-AUTH PLAIN LOGIN\r\n"
+		"250-sink.example\r\n%s%s%s250-8BITMIME\r\n250-AUTH PLAIN LOGIN\r\n"
 		"250-ENHANCEDSTATUSCODES\r\n250 SIZE 0\r\n",
-		o->pipelining ? "250-PIPELINING\r\n" : "", o->chunking ? "250-CHUNKING\r\n" : "");
+		o->pipelining ? "250-PIPELINING\r\n" : "", o->chunking ? "250-CHUNKING\r\n" : "",
+		t->sink->tls && !stream_tls(t->s) ? "250-STARTTLS\r\n" : "");
 }
 
 SUSPENDS static int verb_mail(struct sitting *t)
@@ -252,6 +253,22 @@ SUSPENDS static int verb_auth(struct sitting *t, const struct command *c)
 	return r < 0 ? r : say(t, "235 2.7.0 Welcome");
 }
 
+SUSPENDS static int verb_starttls(struct sitting *t)
+{
+	SSL *ssl = t->sink->tls && !stream_tls(t->s) ? SSL_new(t->sink->tls) : NULL;
+
+	if (!ssl)
+		return say(t, "502 5.5.1 Not here");
+	SSL_set_accept_state(ssl);
+	int r = say(t, "220 2.0.0 Go on");
+	if (r < 0) {
+		SSL_free(ssl);
+		return r;
+	}
+	reset(t);
+	return stream_start_tls(t->s, ssl, SINK_TIMEOUT);
+}
+
 SUSPENDS static int bench_count(struct sitting *t, const struct tally_run *run)
 {
 	const struct histogram *h = &run->latency;
@@ -323,6 +340,8 @@ SUSPENDS static int handle(struct sitting *t, struct span line)
 		return verb_bdat(t, &c);
 	case VERB_AUTH:
 		return verb_auth(t, &c);
+	case VERB_STARTTLS:
+		return verb_starttls(t);
 	case VERB_RSET:
 		reset(t);
 		return say(t, "250 2.0.0 Ok");
