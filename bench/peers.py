@@ -279,7 +279,7 @@ class OpenSMTPD(Chrooted):
             self.tell("/usr/sbin/smtpctl", "pause", "mta")
 
     def command(self):
-        return self.inside("/usr/sbin/smtpd", "-F", "-f", "/etc/smtpd.conf")
+        return self.inside("/usr/sbin/smtpd", "-d", "-f", "/etc/smtpd.conf")
 
     def queued(self):
         """A folder of the queue is a message: its envelopes beside its text."""
