@@ -16,6 +16,7 @@ import socket
 import subprocess
 import time
 
+import unpack
 from measure import Process
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -174,44 +175,14 @@ class Chrooted(Server):
     @classmethod
     def fetch(cls):
         """Packages that are not there yet; so that no network is asked while clocks run."""
-        cls.cache.mkdir(parents=True, exist_ok=True)
         for package in cls.packages:
-            if not list(cls.cache.glob(f"{package}_*.deb")):
-                subprocess.run(["apt-get", "download", "-q", package], cwd=cls.cache, check=True, capture_output=True)
+            unpack.download(cls.cache, package)
 
     def version(self):
         return next(self.cache.glob(f"{self.packages[0]}_*.deb")).name.split("_")[1].replace("%3a", ":")
 
-    def libraries(self):
-        """What ldd names, at the same places."""
-        for binary in self.binaries:
-            out = subprocess.run(["ldd", str(self.home / binary)], capture_output=True, text=True, check=True).stdout
-            for word in out.split():
-                if word.startswith("/") and not (self.home / word[1:]).exists():
-                    (self.home / word[1:]).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copy(word, self.home / word[1:])
-
     def prepare(self, hold):
-        for package in self.packages:
-            subprocess.run(["dpkg-deb", "-x", str(next(self.cache.glob(f"{package}_*.deb"))), str(self.home)], check=True)
-        self.libraries()
-        users = "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n"
-        groups = "root:x:0:\nmail:x:8:\nnogroup:x:65534:\n"
-        for name, uid in self.accounts:
-            users += f"{name}:x:{uid}:{uid}::/var/empty:/bin/false\n"
-            groups += f"{name}:x:{uid}:\n"
-        self.write("etc/passwd", users)
-        self.write("etc/group", groups)
-        self.write("etc/hosts", "127.0.0.1 localhost\n")
-        self.write("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n")
-        self.write("etc/resolv.conf", "")
-        self.write("etc/services", "smtp 25/tcp\nsubmission 587/tcp\n")
-        for name in ("dev", "tmp", "run", "var/empty", "var/run", "var/mail"):
-            (self.home / name).mkdir(parents=True, exist_ok=True)
-        (self.home / "tmp").chmod(0o1777)
-        for name, minor in (("null", 3), ("zero", 5), ("random", 8), ("urandom", 9)):
-            os.mknod(self.home / "dev" / name, 0o20666, os.makedev(1, minor))
-            (self.home / "dev" / name).chmod(0o666)
+        unpack.root(self.home, self.cache, self.packages, self.binaries, self.accounts)
         self.write("etc/tls.pem", (self.work / "tls.pem").read_text())
         self.write("etc/tls.key", (self.work / "tls.key").read_text(), 0o600)
         self.configure(hold)

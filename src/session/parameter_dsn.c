@@ -41,8 +41,8 @@ static uint64_t notify_flag(struct span word)
 	static const struct {
 		const char *word;
 		uint64_t flag;
-	} words[] = {{"NEVER", NOTIFY_NEVER}, {"SUCCESS", NOTIFY_SUCCESS},
-		{"FAILURE", NOTIFY_FAILURE}, {"DELAY", NOTIFY_DELAY}};
+	} words[] = {
+		{"SUCCESS", NOTIFY_SUCCESS}, {"FAILURE", NOTIFY_FAILURE}, {"DELAY", NOTIFY_DELAY}};
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		if (span_equal_nocase(word, span_str(words[i].word)))
@@ -55,17 +55,19 @@ struct verdict param_notify(struct session *s, struct span value)
 	uint64_t flags = 0;
 	bool more = true;
 
+	if (span_equal_nocase(value, SPAN_LIT("NEVER"))) {
+		s->tx.next.notify = NOTIFY_NEVER;
+		return PARAM_OK;
+	}
 	while (more) {
 		size_t comma = span_index(value, ',');
 		uint64_t flag = notify_flag(span_head(value, comma));
 		if (flag == 0)
-			return PARAM_BAD("NOTIFY is NEVER or a list of SUCCESS, FAILURE, DELAY");
+			return PARAM_BAD("NOTIFY is NEVER alone, or SUCCESS, FAILURE, DELAY");
 		flags |= flag;
 		more = comma < value.len;
 		value = span_from(value, comma + 1);
 	}
-	if ((flags & NOTIFY_NEVER) && flags != NOTIFY_NEVER)
-		return PARAM_BAD("NOTIFY=NEVER stands alone");
 	s->tx.next.notify = flags;
 	return PARAM_OK;
 }

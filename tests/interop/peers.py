@@ -1,5 +1,5 @@
 """Other people's servers as next hops, each an instance of its own in a scratch folder on loopback ports: Exim, Dovecot's
-LMTP and submission, aiosmtpd."""
+LMTP and submission, OpenSMTPD and Sendmail (from unpacked packages, by chroot), nodemailer's smtp-server."""
 
 import contextlib
 import os
@@ -9,10 +9,16 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 
-from exim import exim_program
+from exim import ROOT, exim_program
 from node import free_port, wait_until
+
+sys.path.append(str(ROOT / "bench"))
+import unpack  # noqa: E402
+
+PACKAGES = ROOT / "build/peers/packages"
 
 EXIM_MAIN = """\
 primary_hostname = mx.exim.example
@@ -102,6 +108,59 @@ hostname = mx.dovecot.example
 """
 
 
+OPENSMTPD_MAIN = """\
+smtp max-message-size 100M
+table anybody {{ "@" = nobody }}
+listen on 127.0.0.1 port {port} hostname mx.opensmtpd.example
+action "box" maildir "/mail/%{{rcpt.user}}" virtual <anybody>
+action "onward" relay host smtp://127.0.0.1:{onward} helo mx.opensmtpd.example
+match from any for domain "opensmtpd.example" action "box"
+match from any for any action "onward"
+"""
+# Sendmail's own m4 files make a configuration of it. Eve is its only user: `box` puts what comes for her into a Maildir.
+SENDMAIL_MC = """\
+include(`{home}/usr/share/sendmail/cf/m4/cf.m4')dnl
+OSTYPE(`linux')dnl
+define(`confDOMAIN_NAME', `mx.sendmail.example')dnl
+define(`confCW_FILE', `-o /etc/mail/local-host-names')dnl
+define(`confSERVICE_SWITCH_FILE', `/etc/mail/service.switch')dnl
+define(`confDEF_USER_ID', `nobody:nogroup')dnl
+define(`confPID_FILE', `/run/sendmail.pid')dnl
+define(`confTO_IDENT', `0')dnl
+define(`confPRIVACY_FLAGS', `')dnl
+define(`confDONT_PROBE_INTERFACES', `true')dnl
+define(`confDELIVERY_MODE', `background')dnl
+define(`confMIN_QUEUE_AGE', `0')dnl
+define(`confQUEUE_LA', `1000')dnl
+define(`confREFUSE_LA', `1000')dnl
+define(`confBAD_RCPT_THROTTLE', `0')dnl
+define(`confLOG_LEVEL', `9')dnl
+undefine(`ALIAS_FILE')dnl
+define(`QUEUE_DIR', `/var/spool/mqueue')dnl
+define(`STATUS_FILE', `/run/statistics')dnl
+define(`LOCAL_MAILER_PATH', `/bin/box')dnl
+define(`LOCAL_MAILER_ARGS', `box $u')dnl
+define(`SMART_HOST', `relay:[127.0.0.1]')dnl
+define(`RELAY_MAILER_ARGS', `TCP $h {onward}')dnl
+FEATURE(`nouucp', `nospecial')dnl
+FEATURE(`nocanonify')dnl
+FEATURE(`accept_unresolvable_domains')dnl
+FEATURE(`accept_unqualified_senders')dnl
+FEATURE(`promiscuous_relay')dnl
+FEATURE(`no_default_msa')dnl
+DAEMON_OPTIONS(`Name=MTA, Addr=127.0.0.1, Port={port}')dnl
+LOCAL_DOMAIN(`sendmail.example')dnl
+MAILER(`local')dnl
+MAILER(`smtp')dnl
+"""
+SENDMAIL_BOX = """\
+#!/bin/sh
+for user; do :; done
+box=/mail/$user
+mkdir -p $box/tmp $box/new && cat >$box/tmp/$$ && mv $box/tmp/$$ $box/new/$$
+"""
+
+
 def answers(port):
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as s:
         return s.recv(100).startswith(b"220")
@@ -184,3 +243,99 @@ class Dovecot(Peer):
 
     def start(self):
         return self.spawn("/usr/sbin/dovecot", "-F", "-c", str(self.home / "dovecot.conf"), port=self.lmtp)
+
+
+class Chrooted(Peer):
+    """From unpacked packages, in a root of its own."""
+
+    user = "root"
+    packages = binaries = accounts = ours = ()
+
+    def __init__(self, onward=25):
+        super().__init__()
+        self.port, self.onward = free_port(), onward
+        (self.home / "mail").chmod(0o777)
+        try:
+            unpack.root(self.home, PACKAGES, self.packages, self.binaries, self.accounts, self.ours)
+        except (OSError, subprocess.CalledProcessError):
+            self.stop()
+            raise
+        self.configure()
+
+    def write(self, name, text, mode=0o644):
+        (self.home / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.home / name).write_text(text)
+        (self.home / name).chmod(mode)
+
+    def start(self):
+        return self.spawn("chroot", str(self.home), *self.command, port=self.port)
+
+    @classmethod
+    def missing(cls):
+        """Its packages cannot be had."""
+        try:
+            for package in cls.packages:
+                unpack.download(PACKAGES, package)
+        except (OSError, StopIteration, subprocess.CalledProcessError):
+            return True
+        return False
+
+
+class OpenSMTPD(Chrooted):
+    """Takes mail for opensmtpd.example into Maildirs, sends all else on to the port `onward`."""
+
+    packages = ("opensmtpd",)
+    binaries = ("usr/sbin/smtpd", "usr/libexec/opensmtpd/mail.maildir")
+    accounts = (("opensmtpd", 39102), ("opensmtpq", 39103))
+    ours = ("bin/sh",)
+    command = ("/usr/sbin/smtpd", "-d", "-f", "/etc/smtpd.conf")
+
+    def configure(self):
+        self.write("etc/smtpd.conf", OPENSMTPD_MAIN.format(port=self.port, onward=self.onward))
+        (self.home / "var/lib/opensmtpd/empty").mkdir(parents=True, exist_ok=True)
+        (self.home / "var/spool").mkdir(parents=True, exist_ok=True)
+
+
+class Sendmail(Chrooted):
+    """Takes mail for eve@sendmail.example, sends all else on to the port `onward`."""
+
+    packages = ("sendmail-bin", "sendmail-cf", "libwrap0", "libnsl2", "libtirpc3", "libsasl2-2")
+    binaries = ("usr/libexec/sendmail/sendmail",)
+    accounts = (("smmta", 39111), ("smmsp", 39112), ("eve", 39113))
+    ours = ("bin/sh", "bin/cat", "bin/mv", "bin/mkdir")
+    command = ("/usr/libexec/sendmail/sendmail", "-bD", "-q1m", "-X", "/transcript")
+
+    def configure(self):
+        self.write("etc/mail/sendmail.mc", SENDMAIL_MC.format(home=self.home, port=self.port, onward=self.onward))
+        made = subprocess.run(["m4", f"-D_CF_DIR_={self.home}/usr/share/sendmail/cf/", str(self.home / "etc/mail/sendmail.mc")],
+                              capture_output=True, text=True, check=True)
+        self.write("etc/mail/sendmail.cf", made.stdout)
+        self.write("etc/mail/service.switch", "hosts files\naliases files\n")
+        self.write("bin/box", SENDMAIL_BOX, 0o755)
+        (self.home / "var/spool/mqueue").mkdir(parents=True, exist_ok=True)
+        (self.home / "var/spool/mqueue").chmod(0o700)
+
+
+class NodeServer(Peer):
+    """nodemailer's smtp-server: mail for anybody into Maildirs by local part."""
+
+    folder = ROOT / "build/peers/node"
+
+    def __init__(self):
+        super().__init__()
+        self.port = free_port()
+
+    def start(self):
+        return self.spawn("node", str(pathlib.Path(__file__).parent / "smtp_server.js"),
+                          str(self.folder / "node_modules/smtp-server"), str(self.port), str(self.home / "mail"),
+                          port=self.port)
+
+    @classmethod
+    def missing(cls):
+        """It cannot be had."""
+        if not (cls.folder / "node_modules/smtp-server").exists():
+            cls.folder.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(OSError):
+                subprocess.run(["npm", "install", "--prefix", str(cls.folder), "--no-audit", "--no-fund", "smtp-server@3"],
+                               capture_output=True, timeout=120)
+        return not (cls.folder / "node_modules/smtp-server").exists()

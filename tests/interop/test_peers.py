@@ -8,7 +8,7 @@ import pytest
 from exim import exim_program
 from load import text
 from node import wait_until
-from peers import Dovecot, Exim
+from peers import Dovecot, Exim, NodeServer, OpenSMTPD, Sendmail
 from postfix import Postfix
 
 LONG = b"x" * 990
@@ -53,6 +53,18 @@ def dovecot(peers):
     if not os.path.exists("/usr/lib/dovecot/lmtp"):
         pytest.skip("no dovecot-lmtpd")
     return lambda **values: peers(Dovecot(**values))
+
+
+@pytest.fixture
+def unpacked(peers):
+    """A peer of a class that brings its own packages."""
+
+    def make(peer, **values):
+        if peer.missing():
+            pytest.skip(f"{peer.__name__}'s packages cannot be had")
+        return peers(peer(**values))
+
+    return make
 
 
 def route(domain, via):
@@ -132,6 +144,36 @@ def test_dovecot_submission__hands_on_to_us(node, dovecot):
         s.login("ann", "secret")
         s.sendmail("ann@example.org", ["bob@example.org"], MESSAGES["eight-bit"], ["BODY=8BITMIME"])
     assert n.await_mail("bob")[0].endswith(MESSAGES["eight-bit"].replace(b"\r\n", b"\n"))
+
+
+UNPACKED = {OpenSMTPD: "opensmtpd.example", Sendmail: "sendmail.example"}
+
+
+@pytest.mark.parametrize("kind", UNPACKED, ids=lambda k: k.__name__)
+def test_unpacked__octet_for_octet(node, unpacked, kind):
+    peer = unpacked(kind)
+    n = sender(node, more=route(UNPACKED[kind], f"smtp://127.0.0.1:{peer.port}"))
+    check_octets(n, peer, "eve", UNPACKED[kind])
+
+
+@pytest.mark.parametrize("kind", UNPACKED, ids=lambda k: k.__name__)
+def test_unpacked__hands_on_to_us(node, unpacked, kind):
+    """What it relays to us is what it was given: dots, 8 bit, 990 octets a line."""
+    n = sender(node)
+    peer = unpacked(kind, onward=n.port)
+    for name in ("plain", "dots", "eight-bit", "long-lines", "blanks", "large"):
+        with smtplib.SMTP("127.0.0.1", peer.port, "client.example", timeout=60) as s:
+            s.sendmail("ann@example.org", [f"to-{name}@example.org"], MESSAGES[name], ["BODY=8BITMIME"])
+        stored = n.await_mail(f"to-{name}", seconds=60)[0]
+        assert stored.endswith(MESSAGES[name].replace(b"\r\n", b"\n")), (name, stored[:2000])
+        assert b"with ESMTP" in stored
+
+
+def test_smtp_server__octet_for_octet(node, unpacked):
+    """nodemailer's."""
+    peer = unpacked(NodeServer)
+    n = sender(node, more=route("node.example", f"smtp://127.0.0.1:{peer.port}"))
+    check_octets(n, peer, "eve", "node.example", lf=False)
 
 
 def test_aiosmtpd__octet_for_octet(node):
@@ -214,6 +256,69 @@ def test_dsn__through_exim_and_back(node, exim):
     hand_in(near, MESSAGES["eight-bit"], "eve@far.example", **WANTED)
     assert far.await_mail("eve", domain="far.example")[0].endswith(MESSAGES["eight-bit"].replace(b"\r\n", b"\n"))
     check_report(await_report(near), "delivered", "mx.example.org")
+
+
+def test_dsn__sendmail_reports_delivery(node, unpacked):
+    n = sender(node)
+    peer = unpacked(Sendmail, onward=n.port)
+    n.write_config(more=route("sendmail.example", f"smtp://127.0.0.1:{peer.port}"))
+    n.run("reload")
+    hand_in(n, MESSAGES["plain"], "eve@sendmail.example", **WANTED)
+    check_report(await_report(n, seconds=60), "delivered", "mx.sendmail.example")
+
+
+def test_dsn__opensmtpd_reports_delivery(node, unpacked):
+    """It reports in a form of its own (multipart/mixed, neither envelope id nor original recipient): that it knew what
+    NOTIFY asked for is what reached it from us."""
+    n = sender(node)
+    peer = unpacked(OpenSMTPD, onward=n.port)
+    n.write_config(more=route("opensmtpd.example", f"smtp://127.0.0.1:{peer.port}"))
+    n.run("reload")
+    hand_in(n, MESSAGES["plain"], "eve@opensmtpd.example", **WANTED)
+    report = email.message_from_bytes(n.await_mail("ann", seconds=60)[0])
+    fields = report.get_payload()[1].as_string()
+    assert "Reporting-MTA: dns; mx.opensmtpd.example" in fields and "Action: delivered" in fields, fields
+
+
+@pytest.mark.parametrize("kind", UNPACKED, ids=lambda k: k.__name__)
+def test_dsn__through_unpacked_and_back(node, unpacked, kind):
+    """Near sends to the peer, the peer to far, far reports to near."""
+    near = sender(node)
+    far = sender(node, name="far", domain="far.example", via=f'via = "smtp://127.0.0.1:{near.port}"')
+    peer = unpacked(kind, onward=far.port)
+    near.write_config(more=route("far.example", f"smtp://127.0.0.1:{peer.port}"))
+    near.run("reload")
+    hand_in(near, MESSAGES["eight-bit"], "eve@far.example", **WANTED)
+    stored = far.await_mail("eve", domain="far.example", seconds=60)[0]
+    assert stored.endswith(MESSAGES["eight-bit"].replace(b"\r\n", b"\n"))
+    check_report(await_report(near, seconds=60), "delivered", "mx.example.org")
+
+
+def test_dsn__through_postfix_and_back(node, root):
+    near = sender(node)
+    far = sender(node, name="far", domain="far.example", via=f'via = "smtp://127.0.0.1:{near.port}"')
+    peer = Postfix(f"relayhost = [127.0.0.1]:{far.port}\n").start()
+    try:
+        near.write_config(more=route("far.example", f"smtp://127.0.0.1:{peer.port}"))
+        near.run("reload")
+        hand_in(near, MESSAGES["eight-bit"], "eve@far.example", **WANTED)
+        stored = far.await_mail("eve", domain="far.example", seconds=60)[0]
+        assert stored.endswith(MESSAGES["eight-bit"].replace(b"\r\n", b"\n"))
+        check_report(await_report(near, seconds=60), "delivered", "mx.example.org")
+    finally:
+        peer.stop()
+
+
+def test_dsn__postfix_reports_delivery(node, root):
+    near = sender(node)
+    peer = Postfix(f"relayhost = [127.0.0.1]:{near.port}\n").start()
+    try:
+        near.write_config(more=route("postfix.example", f"smtp://127.0.0.1:{peer.port}"))
+        near.run("reload")
+        hand_in(near, MESSAGES["plain"], "eve@postfix.example", **WANTED)
+        check_report(await_report(near, seconds=60), "delivered", "mx.postfix.example")
+    finally:
+        peer.stop()
 
 
 def test_dsn__failure_returns_the_whole_message(node, sink):
