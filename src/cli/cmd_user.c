@@ -1,7 +1,7 @@
-/* user add|passwd|remove|list|test|app|cert over a domain's users, in a file or in a database.
- * Passwords come from standard input only (never from argv, where `ps` shows them); they are hashed
- * by the system's crypt(3), yescrypt by default, and SCRAM keys are made beside. The running server
- * takes a change up by itself. */
+/* user add|passwd|remove|list|test|limit|app|cert over a domain's users, in a file or in a
+ * database. Passwords come from standard input only (never from argv, where `ps` shows them); they
+ * are hashed by the system's crypt(3), yescrypt by default, and SCRAM keys are made beside. The
+ * running server takes a change up by itself. */
 #include "cli/user_command.h"
 #include "cli/user_store.h"
 #include "mail/path.h"
@@ -198,7 +198,10 @@ static void print_json(const struct user_command *u, struct span name, const cha
 	buf_str(&b, ", \"app_passwords\": [");
 	for (size_t i = 0; i < c->n_apps; i++)
 		buf_printf(&b, "%s\"%.*s\"", i ? ", " : "", SPAN_FMT(c->apps[i].label));
-	buf_printf(&b, "], \"certificates\": %zu, \"used\": \"%s\"}\n", c->n_certificates, used);
+	buf_printf(&b, "], \"certificates\": %zu, \"used\": \"%s\", \"limits\": \"",
+		c->n_certificates, used);
+	user_limits_format(&c->limits, &b);
+	buf_str(&b, "\"}\n");
 	if (b.error == 0)
 		(void)fwrite(b.ptr, 1, b.len, stdout);
 	buf_done(&b);
@@ -225,6 +228,11 @@ static void print_row(const struct user_command *u, struct span name, const char
 			c->n_certificates == 1 ? "" : "s");
 	if (strcmp(used, "never") != 0)
 		(void)printf("  last used %s", used);
+	struct buf limits = BUF_INIT(512);
+	user_limits_format(&c->limits, &limits);
+	if (limits.len)
+		(void)printf("  %.*s", SPAN_FMT(buf_span(&limits)));
+	buf_done(&limits);
 	(void)printf("\n");
 }
 
@@ -305,12 +313,13 @@ static int usage(void)
 {
 	cli_error("use user add|passwd|remove|test NAME@DOMAIN [--password-stdin] "
 		  "[--reversible], user list [DOMAIN], user app add|list|remove NAME@DOMAIN "
-		  "[LABEL], or user cert "
-		  "add|remove NAME@DOMAIN FINGERPRINT");
+		  "[LABEL], user cert "
+		  "add|remove NAME@DOMAIN FINGERPRINT, or user limit NAME@DOMAIN [LIMIT=VALUE...]");
 	return EX_USAGE_;
 }
 
-static int parse_args(struct cli *cli, struct user_command *u, int first)
+/* most: words behind the name. */
+static int parse_args(struct cli *cli, struct user_command *u, int first, unsigned most)
 {
 	for (int i = first; i < cli->argc; i++) {
 		if (strcmp(cli->argv[i], "--password-stdin") == 0)
@@ -321,7 +330,7 @@ static int parse_args(struct cli *cli, struct user_command *u, int first)
 			u->reversible = true;
 		else if (!u->name && cli->argv[i][0] != '-')
 			u->name = cli->argv[i];
-		else if (first == 3 && u->n_words < 2 && cli->argv[i][0] != '-')
+		else if (u->n_words < most && cli->argv[i][0] != '-')
 			u->words[u->n_words++] = cli->argv[i];
 		else
 			return cli_error("user: %s is one too many", cli->argv[i]), EX_USAGE_;
@@ -334,7 +343,8 @@ static int run(struct cli *cli, struct user_command *u)
 	const char *verb = cli->argc > 1 ? cli->argv[1] : "";
 	bool nested = strcmp(verb, "app") == 0 || strcmp(verb, "cert") == 0;
 	const char *second = nested && cli->argc > 2 ? cli->argv[2] : "";
-	int status = parse_args(cli, u, nested ? 3 : 2);
+	bool limits = strcmp(verb, "limit") == 0;
+	int status = parse_args(cli, u, nested ? 3 : 2, nested ? 2 : limits ? 4 : 0);
 
 	if (status)
 		return status;
@@ -349,6 +359,8 @@ static int run(struct cli *cli, struct user_command *u)
 		return user_app(u, second);
 	if (strcmp(verb, "cert") == 0)
 		return user_cert(u, second);
+	if (limits)
+		return user_limit_command(u);
 	if (strcmp(verb, "add") == 0)
 		return set_password(u, USERS_ADD);
 	if (strcmp(verb, "remove") == 0)
@@ -360,7 +372,7 @@ static int run(struct cli *cli, struct user_command *u)
 	}
 	if (strcmp(verb, "test") == 0)
 		return test_password(u);
-	cli_error("user %s: use add, passwd, remove, list, test, app or cert", verb);
+	cli_error("user %s: use add, passwd, remove, list, test, limit, app or cert", verb);
 	return EX_USAGE_;
 }
 

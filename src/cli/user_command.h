@@ -10,7 +10,7 @@ struct user_command {
 	const struct config_domain *domain;
 	struct buf local;
 	const char *name;     /* NAME@DOMAIN as given */
-	const char *words[2]; /* what else stands there */
+	const char *words[4]; /* what else stands there */
 	unsigned n_words;
 	bool password_stdin, no_scram, reversible, json;
 };
@@ -32,3 +32,5 @@ const char *user_sealed_differs(
 /* app add|list|remove NAME@DOMAIN [LABEL]; cert add|remove NAME@DOMAIN FINGERPRINT */
 int user_app(struct user_command *u, const char *verb);
 int user_cert(struct user_command *u, const char *verb);
+/* limit NAME@DOMAIN [LIMIT=VALUE...] */
+int user_limit_command(struct user_command *u);

@@ -105,8 +105,9 @@ static int answer_submit(struct directory *d, struct span payload)
 	if (r < 0)
 		return r;
 	a = (struct submit_answer){.token = s.token, .status = SUBMIT_UNKNOWN};
-	if (d->loaded)
-		submit_answer(&d->tables.route, d->quota, &s, loop_now_usec(), d->arena, &a);
+	if (d->loaded && d->logins)
+		submit_answer(
+			&d->tables.route, d->logins, d->quota, &s, loop_now_usec(), d->arena, &a);
 	submit_answer_encode(&a, &d->answer);
 	return FRAME_SUBMIT_ANSWER;
 }

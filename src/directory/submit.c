@@ -84,11 +84,31 @@ enum submit_status submit_may_send(
 	return may ? SUBMIT_OK : doubt ? SUBMIT_UNKNOWN : SUBMIT_NOT_YOURS;
 }
 
-void submit_answer(const struct route *r, struct quota *q, const struct submit *s, uint64_t now,
-	struct arena *arena, struct submit_answer *ret)
+struct user_limits submit_limits(const struct logins *l, const struct config *c, struct span login)
 {
-	const struct quota_limits limits = {
-		r->config->auth.messages_per_hour, r->config->auth.recipients_per_hour};
+	struct buf canonical = BUF_INIT(2 * LOGIN_MAX);
+	struct user_limits own = USER_LIMITS_NONE;
+	struct span rest;
+
+	if (logins_find(l, login, &canonical, &rest) == LOGIN_FOUND)
+		own = credentials_limits(rest);
+	buf_done(&canonical);
+	if (own.message_size == LIMIT_UNSET)
+		own.message_size = c->auth.message_size;
+	if (own.recipients == LIMIT_UNSET)
+		own.recipients = c->auth.recipients;
+	if (own.messages_per_hour == LIMIT_UNSET)
+		own.messages_per_hour = c->auth.messages_per_hour;
+	if (own.recipients_per_hour == LIMIT_UNSET)
+		own.recipients_per_hour = c->auth.recipients_per_hour;
+	return own;
+}
+
+void submit_answer(const struct route *r, const struct logins *l, struct quota *q,
+	const struct submit *s, uint64_t now, struct arena *arena, struct submit_answer *ret)
+{
+	const struct user_limits own = submit_limits(l, r->config, s->login);
+	const struct quota_limits limits = {own.messages_per_hour, own.recipients_per_hour};
 	struct submit_answer a = {.token = s->token, .status = SUBMIT_OK};
 	struct quota_left left;
 
@@ -102,5 +122,7 @@ void submit_answer(const struct route *r, struct quota *q, const struct submit *
 	quota_left(q, s->login, &limits, now, &left);
 	a.messages_left = left.messages;
 	a.recipients_left = left.recipients;
+	a.message_size = own.message_size;
+	a.recipients = own.recipients;
 	*ret = a;
 }

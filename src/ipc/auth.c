@@ -113,6 +113,8 @@ void submit_answer_encode(const struct submit_answer *a, struct buf *out)
 	wire_put_u32(out, a->which);
 	wire_put_u64(out, a->messages_left);
 	wire_put_u64(out, a->recipients_left);
+	wire_put_u64(out, a->message_size);
+	wire_put_u64(out, a->recipients);
 }
 
 int submit_answer_decode(struct span payload, struct submit_answer *ret)
@@ -124,6 +126,8 @@ int submit_answer_decode(struct span payload, struct submit_answer *ret)
 	a.which = wire_get_u32(&w);
 	a.messages_left = wire_get_u64(&w);
 	a.recipients_left = wire_get_u64(&w);
+	a.message_size = wire_get_u64(&w);
+	a.recipients = wire_get_u64(&w);
 	if (status > SUBMIT_UNKNOWN)
 		return -EBADMSG;
 	a.status = (enum submit_status)status;

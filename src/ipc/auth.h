@@ -63,6 +63,7 @@ struct submit_answer {
 	enum submit_status status; /* SUBMIT_UNKNOWN: a table cannot be read */
 	uint32_t which;		   /* SUBMIT_NOT_YOURS: index of the first such address */
 	uint64_t messages_left, recipients_left; /* of this hour; UINT64_MAX: no quota */
+	uint64_t message_size, recipients;	 /* of one message; 0: no limit of his own */
 };
 
 void auth_step_encode(const struct auth_step *s, struct buf *out);

@@ -29,7 +29,8 @@ struct session {
 	/* AUTH (login.h): */
 	struct buf login; /* "local@domain"; empty: nobody yet */
 	unsigned auth_failures;
-	uint64_t recipients_left; /* of the user's hour, as of MAIL */
+	uint64_t recipients_left;     /* of the user's hour, as of MAIL */
+	uint64_t own_size, own_rcpts; /* the user's limits of a message, as of MAIL; 0: none */
 	/* Of the TLS connection; empty: none (ipc/auth.h says what they are). */
 	struct buf exporter, end_point, fingerprint, subject;
 	struct tls_server *tls_server; /* that the connection's TLS was begun with, or NULL */

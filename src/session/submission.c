@@ -62,9 +62,6 @@ struct verdict submission_check_sender(struct session *s)
 
 	if (!session_is_logged_in(s))
 		return OK;
-	uint64_t most = submission_size_max(s);
-	if (s->tx.declared_size > most)
-		return VERDICT(552, "5.3.4", "The message is larger than you may send");
 	if (ask(s, &q, &a) < 0 || a.status == SUBMIT_UNKNOWN)
 		return no_answer();
 	if (a.status == SUBMIT_NOT_YOURS)
@@ -72,30 +69,29 @@ struct verdict submission_check_sender(struct session *s)
 	if (a.messages_left == 0 || a.recipients_left == 0)
 		return QUOTA;
 	s->recipients_left = a.recipients_left;
+	s->own_size = a.message_size;
+	s->own_rcpts = a.recipients;
+	if (s->tx.declared_size > submission_size_max(s))
+		return VERDICT(552, "5.3.4", "The message is larger than you may send");
 	return OK;
 }
 
 struct verdict submission_check_rcpt(const struct session *s)
 {
-	if (session_is_logged_in(s) && s->tx.n_rcpts >= s->recipients_left)
+	if (!session_is_logged_in(s))
+		return OK;
+	if (s->own_rcpts && s->tx.n_rcpts >= s->own_rcpts)
+		return VERDICT(452, "4.5.3", "Too many recipients");
+	if (s->tx.n_rcpts >= s->recipients_left)
 		return QUOTA;
 	return OK;
 }
 
 uint64_t submission_size_max(const struct session *s)
 {
-	uint64_t all = s->config->limits.message_size, own = s->config->auth.message_size;
+	uint64_t all = s->config->limits.message_size, own = s->own_size;
 
 	return session_is_logged_in(s) && own ? MIN(own, all) : all;
-}
-
-uint32_t submission_rcpts_max(const struct session *s)
-{
-	uint64_t all = s->config->limits.recipients, own = s->config->auth.recipients;
-
-	if (session_is_logged_in(s) && own)
-		all = MIN(own, all);
-	return (uint32_t)MIN(all, (uint64_t)UINT32_MAX);
 }
 
 /* ---- the header ---- */

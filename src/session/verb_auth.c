@@ -18,7 +18,6 @@
 #include "session/login.h"
 #include "session/refusal.h"
 #include "session/reply.h"
-#include "session/submission.h"
 #include "session/verb.h"
 
 #define TOKEN_OCTETS 8u
@@ -174,7 +173,6 @@ static struct verdict outcome(struct session *s, const struct auth_answer *a)
 			buf_reset(&s->login);
 			break;
 		}
-		s->tx.max_rcpts = submission_rcpts_max(s);
 		return VERDICT(235, "2.7.0", "Authentication successful");
 	case AUTH_REFUSED:
 		if (++s->auth_failures < AUTH_FAILURES_MAX)

@@ -622,6 +622,46 @@ def test_quota(own):
     assert own.submit(sender="bob@example.org", name="bob@example.org")[0] == 250
 
 
+def test_limits_of_a_user(own):
+    """`postrider user limit`: above and below what auth {} says for all, in a file and in a database."""
+    own.configure(auth='messages_per_hour = 3 recipients = 4 message_size = "10K"')
+    said = user(own.server, "limit", "alice@example.org", "messages_per_hour=1", "recipients=2", "message_size=2K")
+    assert said.splitlines() == ["message_size=2048", "recipients=2", "messages_per_hour=1",
+                                 "recipients_per_hour=5000 (default)"], said  # fmt: skip
+    user(own.server, "limit", "alice@db.example", "messages_per_hour=0", "recipients=6", "message_size=50K")
+    user(own.server, "passwd", "alice@db.example", password=PASSWORD)  # they stay
+    assert "{LIMITS}message_size=51200,recipients=6,messages_per_hour=0" in user(own.server, "list", "db.example")
+    for words in (("recipients",), ("recipients=x",), ("colour=1",), ("recipients=-1",)):
+        user(own.server, "limit", "alice@example.org", *words, status=64)
+    user(own.server, "limit", "nobody@example.org", "recipients=1", status=67)
+    own.server.start()
+    large = "x: y\r\n\r\n" + "x\r\n" * 1500  # 4.5 KB
+    rcpts = [f"carol+{i}@example.org" for i in range(7)]
+    with contextlib.closing(own.login()) as client:
+        assert client.docmd("MAIL FROM:<alice@example.org> SIZE=3000")[0] == 552
+        assert transaction(client, large, "alice@example.org", rcpts[:1])[0] == 552
+        assert transaction(client, BODY, "alice@example.org", rcpts[:3]) == (452, "4.5.3 Too many recipients")
+        client.rset()
+        assert transaction(client, BODY, "alice@example.org", rcpts[:2])[0] == 250
+        assert transaction(client, BODY, "alice@example.org", rcpts[:2])[0] == 450
+    name = "alice@db.example"
+    with contextlib.closing(own.login(name)) as client:
+        for _ in range(5):
+            assert transaction(client, large * 3, name, rcpts[:6])[0] == 250
+        assert transaction(client, BODY, name, rcpts)[0] == 452
+        client.rset()
+    # Another is bound by what is said for all.
+    with contextlib.closing(own.login("bob@example.org")) as client:
+        assert transaction(client, large, "bob@example.org", rcpts[:4])[0] == 250
+        assert transaction(client, large, "bob@example.org", rcpts[:5])[0] == 452
+    # Taken up while the server runs; "default" takes it away.
+    user(own.server, "limit", "alice@example.org", "messages_per_hour=default", "recipients=default")
+    end = time.monotonic() + 10
+    while own.submit(rcpts=rcpts[:4])[0] != 250:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
 def test_relays_by_relay_via(own):
     hop = socket.create_server(("127.0.0.1", 0))
     own.start(relay=f'via = "smtp://127.0.0.1:{hop.getsockname()[1]}"')

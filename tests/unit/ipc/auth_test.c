@@ -75,7 +75,8 @@ static void auth__frames(void **state)
 			      .recipients = 7},
 		&b);
 	check("submit", &b, decode_submit);
-	submit_answer_encode(&(struct submit_answer){5, SUBMIT_NOT_YOURS, 1, 2, UINT64_MAX}, &b);
+	submit_answer_encode(
+		&(struct submit_answer){5, SUBMIT_NOT_YOURS, 1, 2, UINT64_MAX, 3, 4}, &b);
 	check("submit answer", &b, decode_submit_answer);
 	buf_done(&b);
 }
