@@ -20,12 +20,13 @@ static const struct {
 	{"send", cmd_send, "[-f SENDER] RECIPIENT...  submit the message on standard input"},
 	{"user", cmd_user, "add|passwd|remove|list|test [NAME@DOMAIN] [--password-stdin]"},
 	{"top", cmd_top, "the counters of the running server"},
+	{"trace", cmd_trace, "DOMAIN|ADDRESS|ID [--retry]  follow the next delivery there, live"},
 	{"dns", cmd_dns, "check DOMAIN...  what we would do to deliver there, and why"},
 	{"reload", cmd_reload, "read the configuration again, losing no session (as SIGHUP does)"},
 	{"bench", cmd_bench, "load|sink: a load generator and a sink for any SMTP server"},
 	{"version", cmd_version, "what this is"},
 };
-static const char *const later[] = {"dkim", "trace"};
+static const char *const later[] = {"dkim"};
 
 void cli_error(const char *fmt, ...)
 {

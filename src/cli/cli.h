@@ -31,6 +31,7 @@ int cmd_sendmail(int argc, char **argv); /* by argv[0] */
 int cmd_user(struct cli *cli);
 int cmd_top(struct cli *cli);
 int cmd_dns(struct cli *cli);
+int cmd_trace(struct cli *cli);
 int cmd_reload(struct cli *cli);
 int cmd_bench(struct cli *cli);
 int cmd_version(struct cli *cli);

@@ -54,6 +54,12 @@ static int on_frame(void *arg, struct frame *f)
 			a->ops->row(a->ops->arg, f->payload);
 		return 0;
 	}
+	struct admin_line l;
+	if (f->type == FRAME_ADMIN_LINE && admin_line_decode(f->payload, &l) == 0) {
+		if (a->ops->line)
+			a->ops->line(a->ops->arg, l.lost, l.line);
+		return 0;
+	}
 	if (f->type != FRAME_ADMIN_END || admin_end_decode(f->payload, &end) < 0)
 		return -EPROTO;
 	a->over = true;

@@ -4,6 +4,7 @@
 
 struct client_ops {
 	void (*row)(void *arg, struct span payload); /* whole FRAME_ADMIN_ROW payload */
+	void (*line)(void *arg, uint32_t lost, struct span line); /* of a trace; may be NULL */
 	void *arg;
 };
 /* Runs one request on a loop of its own. 0 with *ret_error (0 or an errno value) and count from

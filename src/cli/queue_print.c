@@ -49,6 +49,24 @@ static json_t *json_rcpt(const struct queue_row_rcpt *r)
 	return o;
 }
 
+static json_t *json_sessions(const struct queue_row *row)
+{
+	json_t *sessions = json_array();
+
+	for (uint32_t i = 0; i < row->n_sessions; i++) {
+		json_t *o = json_object(), *lines = json_array();
+		(void)json_object_set_new(o, "time", json_time(row->sessions[i].wall_usec));
+		for (struct span rest = row->sessions[i].text; rest.len;) {
+			size_t len = span_index(rest, '\n');
+			(void)json_array_append_new(lines, json_octets(span_head(rest, len)));
+			rest = span_from(rest, len + 1);
+		}
+		(void)json_object_set_new(o, "lines", lines);
+		(void)json_array_append_new(sessions, o);
+	}
+	return sessions;
+}
+
 static void print_json(const struct queue_row *row)
 {
 	json_t *o = json_object(), *rcpts = json_array();
@@ -63,6 +81,10 @@ static void print_json(const struct queue_row *row)
 	for (uint32_t i = 0; i < row->n_rcpts; i++)
 		(void)json_array_append_new(rcpts, json_rcpt(&row->rcpts[i]));
 	(void)json_object_set_new(o, "recipients", rcpts);
+	if (row->gone)
+		(void)json_object_set_new(o, "gone", json_true());
+	if (row->n_sessions)
+		(void)json_object_set_new(o, "failed_sessions", json_sessions(row));
 	(void)json_object_set_new(
 		o, "recipients_total", json_integer((json_int_t)row->n_rcpts_all));
 	(void)json_dumpf(o, stdout, JSON_COMPACT);
@@ -110,9 +132,31 @@ static void print_rcpt(const struct queue_row_rcpt *r, bool all, uint64_t now)
 	}
 }
 
+static void print_sessions(const struct queue_row *row)
+{
+	for (uint32_t i = 0; i < row->n_sessions; i++) {
+		struct buf b = BUF_INIT(64);
+		date_format_iso(row->sessions[i].wall_usec, &b);
+		(void)printf("    failed session, over at %.*s:\n", SPAN_FMT(buf_span(&b)));
+		buf_done(&b);
+		for (struct span rest = row->sessions[i].text; rest.len;) {
+			size_t len = span_index(rest, '\n');
+			(void)printf("      ");
+			cli_print_safe(span_head(rest, len));
+			(void)putchar('\n');
+			rest = span_from(rest, len + 1);
+		}
+	}
+}
+
 static void print_text(const struct queue_row *row, bool all, uint64_t now)
 {
 	(void)printf("%-14s ", ident_format(row->id).s);
+	if (row->gone) {
+		(void)printf("is no longer queued\n");
+		print_sessions(row);
+		return;
+	}
 	print_age(row->arrival_wall_usec, now);
 	(void)printf(" %llu octets  from <", (unsigned long long)row->size);
 	cli_print_safe(row->reverse_path);
@@ -127,6 +171,7 @@ static void print_text(const struct queue_row *row, bool all, uint64_t now)
 		print_rcpt(&row->rcpts[i], all, now);
 	if (n < row->n_rcpts_all)
 		(void)printf("    ... and %u more recipients\n", row->n_rcpts_all - n);
+	print_sessions(row);
 }
 
 void queue_print_row(const struct queue_row *row, enum queue_print how, uint64_t now_wall_usec)

@@ -19,6 +19,7 @@
 #define CLIENTS_MAX	   32u
 #define REQUESTS_MAX	   256u
 #define CLIENT_BACKLOG_MAX (256u << 20) /* a long list to a slow reader */
+#define TRACE_BACKLOG_MAX  (256u << 10) /* a trace to one: lines are left out */
 
 struct control;
 struct client {
@@ -30,7 +31,8 @@ struct client {
 struct request {
 	uint64_t token, client_token;
 	struct client *client; /* NULL: it has gone; rows are dropped */
-	bool by_dispatcher;
+	bool by_dispatcher, trace;
+	uint32_t lost; /* lines of a trace that its client was too slow for */
 };
 struct control {
 	struct role_process *process;
@@ -45,14 +47,33 @@ struct control {
 	size_t pages_octets;
 };
 
+/* Nobody reads it any more. Unheard, it ends by itself. */
+static void trace_cancel(struct control *ctl, uint64_t token)
+{
+	struct admin_request r = {.token = token, .verb = ADMIN_CANCEL};
+	struct buf b = BUF_INIT(4096);
+
+	admin_request_encode(&r, &b);
+	if (ctl->dispatcher && b.error == 0)
+		(void)!channel_send(ctl->dispatcher, FRAME_ADMIN, buf_span(&b), NULL, 0);
+	buf_done(&b);
+}
+
 static void client_free(struct client *c)
 {
 	size_t cursor = 0;
 	struct request *r;
 
-	while ((r = map_next(c->control->requests, &cursor)))
-		if (r->client == c)
-			r->client = NULL;
+	while ((r = map_next(c->control->requests, &cursor))) {
+		if (r->client != c)
+			continue;
+		r->client = NULL;
+		if (!r->trace)
+			continue;
+		trace_cancel(c->control, r->token);
+		(void)map_remove_u64(c->control->requests, r->token);
+		free(r);
+	}
 	questions_done(&c->questions);
 	c->control->n_clients--;
 	list_remove(&c->node);
@@ -92,17 +113,42 @@ static void answer_stats(struct control *ctl, struct client *c, uint64_t token)
 	buf_done(&b);
 }
 
-/* A row or an end that came back, from the dispatcher or the supervisor. */
+/* A reader who stops stops nobody: what it cannot take is left out, and said with the next line. */
+static void pass_line(struct request *r, struct span payload)
+{
+	struct admin_line l;
+	struct buf b = BUF_INIT(CHANNEL_FRAME_MAX);
+
+	if (!r->client || admin_line_decode(payload, &l) < 0)
+		return;
+	r->lost += l.lost;
+	l.lost = r->lost;
+	l.token = r->client_token;
+	admin_line_encode(&l, &b);
+	if (b.error || channel_backlog(r->client->channel) > TRACE_BACKLOG_MAX ||
+		channel_send(r->client->channel, FRAME_ADMIN_LINE, buf_span(&b), NULL, 0) < 0)
+		r->lost++;
+	else
+		r->lost = 0;
+	buf_done(&b);
+}
+
+/* A row, a line or an end that came back, from the dispatcher or the supervisor. */
 static int on_answer(struct control *ctl, struct frame *f)
 {
 	struct wire w = wire_reader(f->payload);
 	uint64_t token = wire_get_u64(&w);
 
-	if (w.error || (f->type != FRAME_ADMIN_ROW && f->type != FRAME_ADMIN_END))
+	if (w.error || (f->type != FRAME_ADMIN_ROW && f->type != FRAME_ADMIN_END &&
+			       f->type != FRAME_ADMIN_LINE))
 		return -EPROTO;
 	struct request *r = map_get_u64(ctl->requests, token);
 	if (!r)
 		return 0;
+	if (f->type == FRAME_ADMIN_LINE) {
+		pass_line(r, f->payload);
+		return 0;
+	}
 	if (r->client)
 		send_client(r->client, f->type, r->client_token, f->payload);
 	if (f->type == FRAME_ADMIN_END) {
@@ -112,8 +158,9 @@ static int on_answer(struct control *ctl, struct frame *f)
 	return 0;
 }
 
-static int pass_on(struct control *ctl, struct client *c, struct frame *f, bool to_dispatcher)
+static int pass_on(struct control *ctl, struct client *c, struct frame *f, enum admin_verb verb)
 {
+	bool to_dispatcher = verb != ADMIN_RELOAD && verb != ADMIN_STATUS;
 	struct wire w = wire_reader(f->payload);
 	uint64_t client_token = wire_get_u64(&w);
 	struct request *r = calloc(1, sizeof(*r));
@@ -121,7 +168,11 @@ static int pass_on(struct control *ctl, struct client *c, struct frame *f, bool 
 	int e = r ? 0 : -ENOMEM;
 
 	if (e == 0) {
-		*r = (struct request){++ctl->next_token, client_token, c, to_dispatcher};
+		*r = (struct request){.token = ++ctl->next_token,
+			.client_token = client_token,
+			.client = c,
+			.by_dispatcher = to_dispatcher,
+			.trace = verb == ADMIN_TRACE};
 		wire_put_u64(&b, r->token);
 		buf_put(&b, span_from(f->payload, sizeof(uint64_t)));
 		e = b.error;
@@ -166,8 +217,11 @@ static int on_client_frame(void *arg, struct frame *f)
 		answer_end(c, token, EAGAIN, "too many requests are running; try again");
 		return 0;
 	}
-	bool to_supervisor = verb == ADMIN_RELOAD || verb == ADMIN_STATUS;
-	e = pass_on(ctl, c, f, !to_supervisor);
+	if (verb == ADMIN_CANCEL) {
+		answer_end(c, token, EINVAL, "nothing to cancel");
+		return 0;
+	}
+	e = pass_on(ctl, c, f, verb);
 	if (e < 0)
 		answer_end(c, token, EAGAIN, "the dispatcher is starting; try again in a moment");
 	return 0;

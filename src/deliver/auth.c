@@ -143,6 +143,10 @@ SUSPENDS static int send_answer(struct smtp_client *c, const char *command, cons
 		buf_printf(&line, "AUTH %s ", command);
 	buf_str(&line, command && !*answer ? "=" : answer);
 	buf_str(&line, "\r\n");
+	if (command)
+		transcript_notef(&c->transcript, TRANSCRIPT_SENT, "AUTH %s (not shown)", command);
+	else
+		transcript_note(&c->transcript, TRANSCRIPT_SENT, SPAN_LIT("(not shown)"));
 	int r = line.error ? line.error : stream_write(c->stream, buf_span(&line));
 	if (line.ptr)
 		OPENSSL_cleanse(line.ptr, line.len);
@@ -168,7 +172,7 @@ SUSPENDS static int converse(struct smtp_client *c, Gsasl_session *session, cons
 	const char *command = name;
 	bool finished = false;
 	if (server_first) { /* LOGIN, CRAM-MD5: no initial response */
-		int n = stream_printf(c->stream, "AUTH %s\r\n", name);
+		int n = smtp_client_sayf(c, "AUTH %s\r\n", name);
 		if (n >= 0)
 			n = smtp_client_reply(c, usec, r);
 		if (n < 0)

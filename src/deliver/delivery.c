@@ -4,6 +4,10 @@
  * the queue. */
 #include "deliver/delivery.h"
 
+#include "deliver/jobs.h"
+#include "deliver/transcript.h"
+#include "fiber/fiber.h"
+
 #define TIMEOUT_MAX (24 * 3600 * USEC_PER_SEC) /* sums of timeouts cannot overflow */
 
 /* 0 is a dispatcher that says nothing: the defaults of the configuration (RFC 5321 4.5.3.2). */
@@ -14,7 +18,8 @@ static uint64_t timeout_bounded(uint64_t usec, uint64_t if_none)
 
 int delivery_init(struct delivery *d, struct span payload, struct segments *segments)
 {
-	*d = (struct delivery){.arena = arena_new(DELIVERY_ARENA_MAX)};
+	*d = (struct delivery){
+		.arena = arena_new(DELIVERY_ARENA_MAX), .transcript = BUF_INIT(SIZE_MAX)};
 	if (!d->arena)
 		return -ENOMEM;
 	struct span copy = arena_span(d->arena, payload);
@@ -52,6 +57,7 @@ void delivery_done(struct delivery *d)
 {
 	if (!d->arena)
 		return;
+	buf_done(&d->transcript);
 	for (uint32_t i = 0; i < d->job.n_ranges; i++)
 		segment_release(d->segments[i]);
 	arena_free(TAKE(d->arena));
@@ -104,4 +110,38 @@ void delivery_set_all(struct delivery *d, struct outcome_rcpt result)
 {
 	for (uint32_t i = 0; i < d->outcome.n_rcpts; i++)
 		delivery_set(d, i, result);
+}
+
+/* ---- what is told of failures ---- */
+
+/* The last lines explain most: what is over the bound goes at the front, line by line. */
+static void bound_transcript(struct delivery *d)
+{
+	struct buf *b = &d->transcript;
+	if (b->len <= TRANSCRIPTS_MAX)
+		return;
+	size_t over = b->len - TRANSCRIPTS_MAX;
+	buf_consume(b, over);
+	buf_consume(b, MIN(span_index(buf_span(b), '\n') + 1, b->len));
+}
+
+void delivery_keep(struct delivery *d, const struct transcript *t)
+{
+	d->told = true;
+	transcript_write(t, &d->transcript);
+	bound_transcript(d);
+}
+
+void delivery_fact(struct delivery *d, const char *fmt, ...)
+{
+	struct buf text = BUF_INIT(4 * RESULT_TEXT_MAX);
+	va_list ap;
+	va_start(ap, fmt);
+	buf_vprintf(&text, fmt, ap);
+	va_end(ap);
+	trace_line(loop_wall_usec(), TRANSCRIPT_FACT, buf_span(&text), &d->transcript);
+	bound_transcript(d);
+	if (d->job.traced)
+		jobs_tell(d, TRANSCRIPT_FACT, buf_span(&text));
+	buf_done(&text);
 }

@@ -14,6 +14,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "ipc/frames.h"
+#include "ipc/trace.h"
 #include "net/channel.h"
 
 /* After the last job: how long a drain waits for the dispatcher to keep the outcomes. */
@@ -22,6 +23,7 @@
 #define DRAIN_CANCEL_USEC (10 * USEC_PER_SEC)
 #define DOT_RETRY_USEC	  (50 * USEC_PER_MSEC)
 #define DOT_RETRIES	  200u
+#define TELL_BACKLOG_MAX  (256u * 1024u)
 
 enum slot_state { SLOT_WAITING, SLOT_RUNNING, SLOT_KEPT };
 struct slot {
@@ -91,11 +93,14 @@ static void slot_finish(struct slot *s)
 {
 	struct jobs *jobs = s->jobs;
 	list_remove(&s->node);
+	if (s->d.told && !s->d.transcript.error)
+		s->d.outcome.transcript = buf_span(&s->d.transcript);
 	outcome_encode(&s->d.outcome, &s->outcome);
 	if (s->outcome.error) { /* no memory for the texts: the bare results are what counts */
 		buf_done(&s->outcome);
 		for (uint32_t i = 0; i < s->d.outcome.n_rcpts; i++)
 			s->d.outcome.rcpts[i].text = SPAN_NULL;
+		s->d.outcome.transcript = SPAN_NULL;
 		outcome_encode(&s->d.outcome, &s->outcome);
 	}
 	delivery_done(&s->d);
@@ -349,6 +354,28 @@ int jobs_mark_dot(struct delivery *d)
 			return r;
 	}
 	return -ENOBUFS;
+}
+
+/* ---- telling who traces ---- */
+
+void jobs_tell(struct delivery *d, char kind, struct span text)
+{
+	struct jobs *jobs = d->jobs;
+	struct buf b = BUF_INIT(1024), line = BUF_INIT(512);
+	if (!jobs || !jobs->dispatcher || !jobs->greeted)
+		return;
+	trace_line(loop_wall_usec(), kind, text, &line);
+	wire_put_u64(&b, d->job.job);
+	wire_put_u32(&b, d->untold);
+	wire_put_span(&b, buf_span(&line));
+	/* Mail is worth more: a line that finds the channel full is counted, and left out. */
+	if (b.error || channel_backlog(jobs->dispatcher) > TELL_BACKLOG_MAX ||
+		channel_send(jobs->dispatcher, FRAME_TRACE, buf_span(&b), NULL, 0) < 0)
+		d->untold++;
+	else
+		d->untold = 0;
+	buf_done(&line);
+	buf_done(&b);
 }
 
 /* ---- life ---- */

@@ -28,3 +28,5 @@ void jobs_drain(struct jobs *jobs, uint64_t grace_usec);
 /* Tells the dispatcher that the final dot (or its like) comes next; sent at once. 0, or a
  * negative errno: the dispatcher could not be told, so do not send it. */
 SUSPENDS MUST_CHECK int jobs_mark_dot(struct delivery *d);
+/* A line for who traces this job: at once, or never (jobs.c has the bound). */
+void jobs_tell(struct delivery *d, char kind, struct span text);

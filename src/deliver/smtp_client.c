@@ -15,6 +15,7 @@
 #define WRITE_TIMEOUT_USEC (180 * USEC_PER_SEC)
 #define REMOTE_MAX	   512u
 #define PEER_NAME_MAX	   255u
+#define SAY_MAX		   2048u
 
 static void on_watchdog(struct loop_timer *t)
 {
@@ -79,6 +80,17 @@ static void learn_keyword(struct smtp_client *c, struct span line)
 	}
 }
 
+/* Challenges may help to guess a password: of AUTH's replies, those that say why are shown. */
+static void note_reply(struct smtp_client *c, struct span line)
+{
+	bool masked = c->secret && line.len > 4 && (line.ptr[0] == '2' || line.ptr[0] == '3');
+	if (masked)
+		transcript_notef(&c->transcript, TRANSCRIPT_GOT, "%.*s(not shown)",
+			SPAN_FMT(span_head(line, 4)));
+	else
+		transcript_note(&c->transcript, TRANSCRIPT_GOT, line);
+}
+
 SUSPENDS static int read_reply(struct smtp_client *c, uint64_t usec, struct reply *r, bool ehlo)
 {
 	reply_done(r);
@@ -93,12 +105,18 @@ SUSPENDS static int read_reply(struct smtp_client *c, uint64_t usec, struct repl
 			n = -EBADMSG;
 		if (n < 0)
 			break;
+		note_reply(c, line);
 		n = reply_feed_line(r, line);
 		if (ehlo && n >= 0 && r->lines > 1)
 			learn_keyword(c, line);
 	}
 	stream_set_read_deadline(c->stream, USEC_INFINITY);
-	return n < 0 ? smtp_client_error(c, n) : 0;
+	if (n >= 0)
+		return 0;
+	n = smtp_client_error(c, n);
+	transcript_notef(&c->transcript, TRANSCRIPT_FACT, "no reply: %s",
+		n == -EBADMSG ? "that is no SMTP reply" : strerrordesc_np(-n));
+	return n;
 }
 
 int smtp_client_reply(struct smtp_client *c, uint64_t usec, struct reply *r)
@@ -106,12 +124,30 @@ int smtp_client_reply(struct smtp_client *c, uint64_t usec, struct reply *r)
 	return read_reply(c, usec, r, false);
 }
 
+int smtp_client_say(struct smtp_client *c, struct span line)
+{
+	transcript_note(&c->transcript, TRANSCRIPT_SENT, line);
+	return stream_write(c->stream, line);
+}
+
+int smtp_client_sayf(struct smtp_client *c, const char *fmt, ...)
+{
+	struct buf line = BUF_INIT(SAY_MAX);
+	va_list ap;
+	va_start(ap, fmt);
+	buf_vprintf(&line, fmt, ap);
+	va_end(ap);
+	int r = line.error ? line.error : smtp_client_say(c, buf_span(&line));
+	buf_done(&line);
+	return r;
+}
+
 void smtp_client_quit(struct smtp_client *c, uint64_t usec)
 {
 	struct reply reply;
 	reply_init(&reply);
 	if (smtp_client_watchdog(c, loop_now_usec() + usec) >= 0 &&
-		stream_write(c->stream, SPAN_LIT("QUIT\r\n")) >= 0 &&
+		smtp_client_say(c, SPAN_LIT("QUIT\r\n")) >= 0 &&
 		smtp_client_reply(c, usec, &reply) < 0) {
 		/* RFC 5321 4.1.1.10 asks to wait for the reply; it changes nothing. */
 	}
@@ -187,6 +223,7 @@ int smtp_client_new(int fd, bool lmtp, struct smtp_client **ret_client)
 	c->tls = BUF_INIT(REMOTE_MAX);
 	c->key = BUF_INIT(SIZE_MAX);
 	c->lmtp = lmtp;
+	transcript_init(&c->transcript);
 	c->peer.len = sizeof(c->peer.ss);
 	if (getpeername(fd, (struct sockaddr *)&c->peer.ss, &c->peer.len) < 0)
 		c->peer.len = 0;
@@ -228,12 +265,12 @@ static void forget_keywords(struct smtp_client *c)
 int smtp_client_hello(struct smtp_client *c, const char *hostname, uint64_t usec, struct reply *r)
 {
 	forget_keywords(c); /* RFC 3207 4.2: what was said before TLS may be a lie */
-	int n = stream_printf(c->stream, "%s %s\r\n", c->lmtp ? "LHLO" : "EHLO", hostname);
+	int n = smtp_client_sayf(c, "%s %s\r\n", c->lmtp ? "LHLO" : "EHLO", hostname);
 	if (n >= 0)
 		n = read_reply(c, usec, r, true);
 	if (n >= 0 && !c->lmtp && r->code / 100 == 5) {
 		forget_keywords(c);
-		n = stream_printf(c->stream, "HELO %s\r\n", hostname);
+		n = smtp_client_sayf(c, "HELO %s\r\n", hostname);
 		if (n >= 0)
 			n = smtp_client_reply(c, usec, r);
 	}

@@ -3,6 +3,7 @@
 #pragma once
 #include "deliver/delivery.h"
 #include "deliver/offers.h"
+#include "deliver/transcript.h"
 #include "fiber/fiber.h"
 #include "mail/reply.h"
 #include "net/address.h"
@@ -28,6 +29,8 @@ struct smtp_client {
 	uint64_t idle_deadline_usec;
 	struct loop_timer watchdog;
 	bool overdue; /* the watchdog has cut the connection */
+	bool secret;  /* in AUTH: what is said stays out of the transcript */
+	struct transcript transcript;
 };
 
 /* A session over a connected socket, which it takes over also on error; nothing is said yet. */
@@ -41,6 +44,9 @@ void smtp_client_free(struct smtp_client *c);
 /* QUIT, and the reply, within usec; the caller still frees. */
 SUSPENDS void smtp_client_quit(struct smtp_client *c, uint64_t usec);
 
+/* One command with its CRLF, noted in the transcript; leaves as stream_write says. */
+SUSPENDS MUST_CHECK int smtp_client_say(struct smtp_client *c, struct span line);
+SUSPENDS MUST_CHECK int smtp_client_sayf(struct smtp_client *c, const char *fmt, ...) PRINTF(2, 3);
 /* Writes what gathered and reads one whole reply within usec. r is initialised, its old contents
  * are dropped. -EBADMSG: not a reply; -ETIMEDOUT, -ECONNRESET, -ECANCELED. */
 SUSPENDS MUST_CHECK int smtp_client_reply(struct smtp_client *c, uint64_t usec, struct reply *r);

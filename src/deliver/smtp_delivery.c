@@ -43,6 +43,7 @@ enum next { NEXT_DONE, NEXT_HOST };
 
 static void note_failure(struct run *u, struct outcome_rcpt result, bool forever, bool down)
 {
+	u->d->told = true;
 	/* The first that is worth a retry explains best why we wait. */
 	if (!u->failed || (u->all_forever && !forever))
 		u->failure = result;
@@ -90,6 +91,14 @@ static bool address_was_refused(const struct run *u, const struct address *local
 	return true;
 }
 
+static bool all_delivered(const struct delivery *d)
+{
+	for (uint32_t i = 0; i < d->outcome.n_rcpts; i++)
+		if (d->outcome.rcpts[i].result != OUTCOME_DELIVERED)
+			return false;
+	return true;
+}
+
 /* Another transaction, with all recipients, would repeat nothing. */
 static bool nothing_settled(const struct delivery *d)
 {
@@ -104,8 +113,16 @@ SUSPENDS static enum next transfer(struct run *u, struct smtp_client *c, struct 
 {
 	struct address local = c->local;
 	note_session(u, c);
+	c->transcript.live = u->d->job.traced ? u->d : NULL;
+	if (u->d->job.traced && c->transactions > 0)
+		delivery_fact(u->d, "over a kept session with %.*s%s%.*s",
+			SPAN_FMT(buf_span(&c->remote)), c->tls.len ? ", " : "",
+			SPAN_FMT(buf_span(&c->tls)));
 	int r = transaction_run(c, u->d);
 	*ret = r;
+	c->transcript.live = NULL;
+	if (r < 0 ? r != -ESTALE && r != -ECANCELED : !all_delivered(u->d))
+		delivery_keep(u->d, &c->transcript);
 	finish_session(u, c, key, r);
 	if (r == -ESTALE || r == -ECANCELED)
 		return NEXT_DONE;
@@ -151,6 +168,7 @@ static void log_fallback(const struct run *u, const struct smtp_failure *f)
 	log_str(l, "failure", tls_failure_name(f->tls));
 	log_span(l, "text", f->result.text);
 	log_end(l);
+	delivery_fact(u->d, "once more, without TLS");
 }
 
 /* One session over a new connection to any of the host's addresses; those that fail are taken off.
@@ -185,6 +203,8 @@ SUSPENDS static int open_host(struct run *u, struct candidate *c, struct smtp_cl
 		delivery_set_all(u->d, f.result.enhanced.len ? f.result : u->failure);
 		return -ECANCELED;
 	}
+	if (f.stage == OPEN_CONNECT)
+		delivery_fact(u->d, "%.*s", SPAN_FMT(f.result.text));
 	note_open_failure(u, &f);
 	/* All were in the race that nobody won. */
 	if (f.stage == OPEN_CONNECT)
@@ -192,6 +212,27 @@ SUSPENDS static int open_host(struct run *u, struct candidate *c, struct smtp_cl
 	else
 		addresses_remove(&c->addresses, f.index);
 	return r;
+}
+
+/* Once a host, before its first connection: what was found out, and what follows from it. */
+static void tell_host(struct run *u, const struct candidate *c)
+{
+	static const char *const dane[] = {[DANE_NONE] = "no TLSA records that count",
+		[DANE_USABLE] = "usable TLSA records",
+		[DANE_UNUSABLE] = "TLSA records, none of them usable",
+		[DANE_FAILED] = "TLSA records cannot be had"};
+	struct buf b = BUF_INIT(4096);
+	for (unsigned i = 0; i < c->addresses.n; i++) {
+		buf_str(&b, i ? ", " : "");
+		address_format(&c->addresses.list[i], &b);
+	}
+	if (c->addresses.n == 0)
+		buf_str(&b, resolve_status_name(c->addresses.status));
+	if (!c->addresses.numeric)
+		buf_printf(&b, " (%s), %s", c->addresses.secure ? "by DNSSEC" : "not signed",
+			dane[c->dane.state]);
+	delivery_fact(u->d, "host %.*s: %.*s", SPAN_FMT(c->host), SPAN_FMT(buf_span(&b)));
+	buf_done(&b);
 }
 
 SUSPENDS static enum next use_addresses(struct run *u, struct candidate *c)
@@ -250,6 +291,19 @@ static enum sts_state sts_state_of(const struct sts_answer *a, struct span host)
 	return sts_policy_matches(&a->policy, host) ? STS_ENFORCED : STS_MISMATCH;
 }
 
+static void tell_policy(struct run *u)
+{
+	static const char *const modes[] = {[STS_MODE_NONE] = "none",
+		[STS_MODE_TESTING] = "testing",
+		[STS_MODE_ENFORCE] = "enforce"};
+	if (u->sts.found)
+		delivery_fact(u->d, "MTA-STS policy of %.*s: mode %s, %u patterns of hosts",
+			SPAN_FMT(u->d->job.domain), modes[u->sts.policy.mode], u->sts.policy.n_mx);
+	if (u->sts.problem != STS_FINE)
+		delivery_fact(u->d, "MTA-STS policy of %.*s cannot be had: %.*s",
+			SPAN_FMT(u->d->job.domain), SPAN_FMT(u->sts.why));
+}
+
 /* RFC 8461 is about MX hosts of a domain; smart hosts are the operator's word. */
 SUSPENDS static int find_policy(struct run *u)
 {
@@ -258,6 +312,8 @@ SUSPENDS static int find_policy(struct run *u)
 	if (!u->out->sts || j->n_hosts == 0 || optional || !tls_level_uses_sts(u->way.tls))
 		return 0;
 	int r = sts_find(u->out->sts, u->out->resolver, j->domain, u->d->arena, &u->sts);
+	if (r >= 0)
+		tell_policy(u);
 	if (r >= 0 && u->sts.problem != STS_FINE) {
 		struct log_line *l = log_begin(LOG_LEVEL_INFO, "sts-policy-unusable");
 		log_id(l, "id", j->message);
@@ -287,7 +343,9 @@ SUSPENDS static enum next use_host(struct run *u, struct span host)
 		return NEXT_DONE;
 	}
 	if (c->addresses.n == 0 || c->policy.skip) {
+		tell_host(u, c);
 		note_unusable(u, c);
+		delivery_fact(u->d, "%.*s", SPAN_FMT(u->failure.text));
 		return NEXT_HOST;
 	}
 	struct smtp_client *kept = u->second_chance ? NULL : cache_take(u->out->cache, c->key);
@@ -297,6 +355,7 @@ SUSPENDS static enum next use_host(struct run *u, struct span host)
 		if (r != -ESTALE && (next == NEXT_DONE || !u->second_chance))
 			return next;
 	}
+	tell_host(u, c);
 	return use_addresses(u, c);
 }
 

@@ -64,6 +64,20 @@ static int fail_dial(struct opening *o, const struct address *peer, int error)
 			SPAN_FMT(d->outcome.remote), strerrordesc_np(-error)));
 }
 
+static void note_connected(struct opening *o)
+{
+	struct transcript *t = &o->c->transcript;
+	struct buf from = BUF_INIT(128);
+	if (o->ask->d->job.traced)
+		t->live = o->ask->d;
+	if (o->c->local.len > 0 && !address_is_unix(&o->c->peer))
+		address_format_host(&o->c->local, &from);
+	transcript_notef(t, TRANSCRIPT_FACT, "connected to %.*s%s%.*s, TLS: %s, by %s",
+		SPAN_FMT(buf_span(&o->c->remote)), from.len ? " from " : "",
+		SPAN_FMT(buf_span(&from)), tls_want_name(o->ask->policy->want), o->ask->policy->by);
+	buf_done(&from);
+}
+
 SUSPENDS static int connect_any(struct opening *o)
 {
 	const struct smtp_opening *ask = o->ask;
@@ -89,6 +103,7 @@ SUSPENDS static int connect_any(struct opening *o)
 	remote_begin(&ask->d->job, peer, &o->c->remote);
 	ask->d->outcome.remote = arena_span(ask->d->arena, buf_span(&o->c->remote));
 	o->failure->local = o->c->local;
+	note_connected(o);
 	return 0;
 }
 
@@ -114,6 +129,8 @@ SUSPENDS static int shake_hands(struct opening *o)
 	buf_char(&v.text, '\0');
 	const char *text = v.text.error ? "no memory" : v.text.ptr;
 	o->failure->tls = v.failure;
+	transcript_notef(
+		&o->c->transcript, TRANSCRIPT_FACT, "%s %s", r >= 0 ? "TLS:" : "TLS failed:", text);
 	if (r >= 0) {
 		STATS_ADD(outbound_tls_total, 1);
 		buf_str(&o->c->tls, text);
@@ -143,7 +160,7 @@ SUSPENDS static int start_tls(struct opening *o)
 			       ? 0
 			       : fail_tls(o, TLS_NOT_OFFERED, "it does not offer STARTTLS");
 	}
-	int r = stream_write(o->c->stream, SPAN_LIT("STARTTLS\r\n"));
+	int r = smtp_client_say(o->c, SPAN_LIT("STARTTLS\r\n"));
 	if (r >= 0)
 		r = smtp_client_reply(o->c, o->usec, &o->reply);
 	if (r < 0)
@@ -229,7 +246,9 @@ SUSPENDS static int log_in(struct opening *o)
 		return fail_auth(o, -EPROTO,
 			o->c->auth ? "it offers no mechanism that can be used here"
 				   : "it does not offer AUTH with a mechanism that we know");
+	o->c->secret = true;
 	int r = auth_run(o->c, mechanism, way->user, way->password, o->usec, &o->reply);
+	o->c->secret = false;
 	if (r < 0)
 		return r == -ECANCELED ? fail_stream(o, OPEN_OURS, r, "logging in")
 				       : fail_login(o, mechanism, r);
@@ -309,10 +328,13 @@ int smtp_open(const struct smtp_opening *ask, struct smtp_client **ret_client,
 	reply_done(&o.reply);
 	if (r >= 0 && smtp_client_watchdog(o.c, USEC_INFINITY) >= 0) {
 		log_connected(&o, begun);
+		transcript_opened(&o.c->transcript);
 		log_testing(&o);
 		*ret_client = o.c;
 		return 0;
 	}
+	if (o.c && ret_failure->stage != OPEN_OURS)
+		delivery_keep(ask->d, &o.c->transcript);
 	smtp_client_free(o.c);
 	return r < 0 ? r : -ENOMEM;
 }

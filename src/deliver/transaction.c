@@ -41,14 +41,13 @@ void transaction_settle(struct transaction *t, struct outcome_rcpt result)
 SUSPENDS static int send_command(struct transaction *t, uint32_t n)
 {
 	if (n > t->envelope.n_send)
-		return t->ahead ? transfer_ahead(t)
-				: stream_write(t->c->stream, SPAN_LIT("DATA\r\n"));
+		return t->ahead ? transfer_ahead(t) : smtp_client_say(t->c, SPAN_LIT("DATA\r\n"));
 	struct buf b = BUF_INIT(COMMAND_MAX);
 	if (n == 0)
 		envelope_mail(&t->envelope, &b);
 	else
 		envelope_rcpt(&t->envelope, n - 1, &b);
-	int r = b.error ? b.error : stream_write(t->c->stream, buf_span(&b));
+	int r = b.error ? b.error : smtp_client_say(t->c, buf_span(&b));
 	buf_done(&b);
 	return r;
 }
@@ -176,7 +175,7 @@ SUSPENDS static int send_lone_dot(struct transaction *t)
 	t->stage = "ending an empty transaction";
 	if (t->c->lmtp) /* RFC 2033 4.2 forbids it, and how many replies would follow? */
 		return -EPROTO;
-	int r = stream_write(t->c->stream, SPAN_LIT(".\r\n"));
+	int r = smtp_client_say(t->c, SPAN_LIT(".\r\n"));
 	return r < 0 ? r : smtp_client_reply(t->c, t->d->job.data_timeout, &t->reply);
 }
 
@@ -244,7 +243,7 @@ SUSPENDS static int reset_session(struct transaction *t)
 	if (!t->c->needs_rset)
 		return 0;
 	t->stage = "sending RSET";
-	int r = stream_write(t->c->stream, SPAN_LIT("RSET\r\n"));
+	int r = smtp_client_say(t->c, SPAN_LIT("RSET\r\n"));
 	if (r >= 0)
 		r = smtp_client_reply(t->c, t->d->job.command_timeout, &t->reply);
 	if (r >= 0 && t->reply.code / 100 != 2)
@@ -329,6 +328,7 @@ int transaction_run(struct smtp_client *c, struct delivery *d)
 	t.ahead = transfer_is_ahead(&t) && (!kept || is_fresh(c));
 	reply_init(&t.reply);
 	c->transactions++;
+	transcript_restart(&c->transcript);
 	uint64_t begun = loop_now_usec();
 	r = reset_session(&t);
 	if (r >= 0)

@@ -12,6 +12,7 @@
  * (RFC 2033 4.2), and, where PRDR was asked for and 353 says that it is done, one for each and one
  * for all. */
 #include "deliver/transfer.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -100,6 +101,7 @@ SUSPENDS static int write_dotted(
 		r = jobs_mark_dot(t->d);
 	if (r >= 0) {
 		t->stage = "sending the end of data";
+		transcript_note(&t->c->transcript, TRANSCRIPT_SENT, SPAN_LIT("(the message) ."));
 		r = stream_write(t->c->stream, buf_span(out));
 	}
 	return r < 0 ? r : stream_flush(t->c->stream);
@@ -217,6 +219,14 @@ SUSPENDS static int chunk_reply(struct transaction *t, struct chunks *c)
 	return 0;
 }
 
+SUSPENDS static int say_bdat(struct transaction *t, size_t octets, bool last)
+{
+	char line[48];
+	int n = snprintf(line, sizeof(line), "BDAT %zu%s\r\n", octets, last ? " LAST" : "");
+	assert(n > 0 && (size_t)n < sizeof(line));
+	return smtp_client_say(t->c, span_make(line, (size_t)n));
+}
+
 SUSPENDS static int write_chunk(struct transaction *t, struct chunks *c, bool last)
 {
 	int r = 0;
@@ -225,7 +235,7 @@ SUSPENDS static int write_chunk(struct transaction *t, struct chunks *c, bool la
 	if (r >= 0 && last)
 		r = jobs_mark_dot(t->d);
 	if (r >= 0)
-		r = stream_printf(t->c->stream, "BDAT %zu%s\r\n", c->buf.len, last ? " LAST" : "");
+		r = say_bdat(t, c->buf.len, last);
 	if (r >= 0)
 		r = stream_write(t->c->stream, buf_span(&c->buf));
 	c->on_the_way += !last;

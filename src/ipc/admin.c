@@ -9,6 +9,7 @@ void admin_request_encode(const struct admin_request *r, struct buf *out)
 	wire_put_u8(out, (uint8_t)r->verb);
 	wire_put_u8(out, r->all);
 	wire_put_u8(out, r->no_bounce);
+	wire_put_u8(out, r->retry);
 	wire_put_span(out, r->sender);
 	wire_put_span(out, r->recipient);
 	wire_put_span(out, r->domain);
@@ -30,6 +31,7 @@ int admin_request_decode(struct span payload, struct arena *a, struct admin_requ
 	r.verb = (enum admin_verb)verb;
 	r.all = wire_get_u8(&w) != 0;
 	r.no_bounce = wire_get_u8(&w) != 0;
+	r.retry = wire_get_u8(&w) != 0;
 	r.sender = wire_get_span(&w);
 	r.recipient = wire_get_span(&w);
 	r.domain = wire_get_span(&w);
@@ -38,7 +40,7 @@ int admin_request_decode(struct span payload, struct arena *a, struct admin_requ
 	r.via = wire_get_span(&w);
 	r.limit = wire_get_u64(&w);
 	r.n_ids = wire_get_u32(&w);
-	if (w.error || verb < ADMIN_QUEUE_LIST || verb > ADMIN_STATUS ||
+	if (w.error || verb < ADMIN_QUEUE_LIST || verb > ADMIN_CANCEL ||
 		(uint64_t)r.n_ids * 8 > w.rest.len)
 		return -EBADMSG;
 	r.ids = arena_alloc(a, (r.n_ids ? r.n_ids : 1) * sizeof(*r.ids));
@@ -61,6 +63,7 @@ void queue_row_encode(const struct queue_row *r, struct buf *out)
 	wire_put_span(out, r->client);
 	wire_put_span(out, r->login);
 	wire_put_u8(out, r->held);
+	wire_put_u8(out, r->gone);
 	wire_put_u32(out, r->n_rcpts_all);
 	wire_put_u32(out, r->n_rcpts);
 	for (uint32_t i = 0; i < r->n_rcpts; i++) {
@@ -74,6 +77,26 @@ void queue_row_encode(const struct queue_row *r, struct buf *out)
 		wire_put_span(out, p->enhanced);
 		wire_put_span(out, p->text);
 	}
+	wire_put_u32(out, r->n_sessions);
+	for (uint32_t i = 0; i < r->n_sessions; i++) {
+		wire_put_u64(out, r->sessions[i].wall_usec);
+		wire_put_span(out, r->sessions[i].text);
+	}
+}
+
+static int sessions_decode(struct wire *w, struct arena *a, struct queue_row *r)
+{
+	r->n_sessions = wire_get_u32(w);
+	if (w->error || r->n_sessions > QUEUE_ROW_SESSIONS)
+		return -EBADMSG;
+	r->sessions = arena_alloc(a, (r->n_sessions ? r->n_sessions : 1) * sizeof(*r->sessions));
+	if (!r->sessions)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < r->n_sessions; i++) {
+		r->sessions[i].wall_usec = wire_get_u64(w);
+		r->sessions[i].text = wire_get_span(w);
+	}
+	return w->error ? -EBADMSG : 0;
 }
 
 int queue_row_decode(struct span payload, struct arena *a, struct queue_row *ret)
@@ -88,6 +111,7 @@ int queue_row_decode(struct span payload, struct arena *a, struct queue_row *ret
 	r.client = wire_get_span(&w);
 	r.login = wire_get_span(&w);
 	r.held = wire_get_u8(&w) != 0;
+	r.gone = wire_get_u8(&w) != 0;
 	r.n_rcpts_all = wire_get_u32(&w);
 	r.n_rcpts = wire_get_u32(&w);
 	if (w.error || (uint64_t)r.n_rcpts * ROW_RCPT_MIN > w.rest.len)
@@ -106,9 +130,29 @@ int queue_row_decode(struct span payload, struct arena *a, struct queue_row *ret
 		p->enhanced = wire_get_span(&w);
 		p->text = wire_get_span(&w);
 	}
+	int e = sessions_decode(&w, a, &r);
+	if (e < 0)
+		return e;
+	*ret = r;
+	return 0;
+}
+
+void admin_line_encode(const struct admin_line *l, struct buf *out)
+{
+	wire_put_u64(out, l->token);
+	wire_put_u32(out, l->lost);
+	wire_put_span(out, l->line);
+}
+
+int admin_line_decode(struct span payload, struct admin_line *ret)
+{
+	struct wire w = wire_reader(payload);
+	struct admin_line l = {.token = wire_get_u64(&w), .lost = wire_get_u32(&w)};
+
+	l.line = wire_get_span(&w);
 	if (w.error)
 		return -EBADMSG;
-	*ret = r;
+	*ret = l;
 	return 0;
 }
 

@@ -14,6 +14,9 @@ enum admin_verb {
 	ADMIN_STATS,  /* answered by control: one row, facts of struct stats summed, per process */
 	ADMIN_RELOAD, /* by the supervisor */
 	ADMIN_STATUS, /* by the supervisor: processes, pids, ready */
+	ADMIN_TRACE,  /* by the dispatcher: FRAME_ADMIN_LINE until the next delivery that matches
+			 (ids,  recipient, domain) has ended */
+	ADMIN_CANCEL, /* by control: the client of the trace with this token has gone; no answer */
 };
 /* Which messages: ids, or filters (all that are given must match), or all. */
 struct admin_request {
@@ -26,6 +29,7 @@ struct admin_request {
 	struct span via;   /* release --via */
 	bool no_bounce; /* drop without telling the sender (the default tells nobody; see man page)
 			 */
+	bool retry;	/* trace: and try it now */
 	uint64_t limit; /* rows at most; 0: all */
 	uint64_t *ids;
 	uint32_t n_ids;
@@ -43,19 +47,37 @@ struct queue_row_rcpt {
 	struct span site;
 	struct span enhanced, text; /* last outcome */
 };
+struct queue_row_session {  /* of those that failed */
+	uint64_t wall_usec; /* when it was over */
+	struct span text;   /* lines of ipc/trace.h */
+};
 struct queue_row {
 	uint64_t token;
 	uint64_t id, arrival_wall_usec, size, expires_wall_usec;
 	struct span reverse_path, client, login;
 	bool held;
+	bool gone; /* no longer queued: only its sessions are known */
 	struct queue_row_rcpt *rcpts;
 	uint32_t
 		n_rcpts; /* rows of messages with very many recipients are cut at QUEUE_ROW_RCPTS */
 	uint32_t n_rcpts_all;
+	struct queue_row_session *sessions; /* `show` only */
+	uint32_t n_sessions;
 };
-#define QUEUE_ROW_RCPTS 10000u
+#define QUEUE_ROW_RCPTS	   10000u
+#define QUEUE_ROW_SESSIONS 16u
 void queue_row_encode(const struct queue_row *r, struct buf *out);
 MUST_CHECK int queue_row_decode(struct span payload, struct arena *a, struct queue_row *ret);
+
+/* FRAME_ADMIN_LINE: one line of a trace. Lines that find a channel full are left out and counted.
+ */
+struct admin_line {
+	uint64_t token;
+	uint32_t lost; /* lines left out before this one */
+	struct span line;
+};
+void admin_line_encode(const struct admin_line *l, struct buf *out);
+MUST_CHECK int admin_line_decode(struct span payload, struct admin_line *ret);
 
 struct admin_end {
 	uint64_t token;

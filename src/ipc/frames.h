@@ -75,6 +75,7 @@ enum frame_type {
 	FRAME_OUTCOME_KEPT,   /* -> deliverer: u64 job: durable in the ledger, forget it */
 	FRAME_INFLIGHT_ASK,   /* -> deliverer: first frame of a new dispatcher */
 	FRAME_NO_MORE_JOBS,   /* -> dispatcher: it drains; what comes all the same is given back */
+	FRAME_TRACE,	      /* -> dispatcher: u64 job, u32 lines left out before, span line */
 	FRAME_INFLIGHT, /* -> dispatcher: u64 jobs in flight; kept outcomes come as FRAME_OUTCOME
 			   before */
 
@@ -89,4 +90,5 @@ enum frame_type {
 	FRAME_ADMIN = 128, /* request */
 	FRAME_ADMIN_ROW,   /* one row of an answer */
 	FRAME_ADMIN_END,   /* u64 token, u32 status 0 ok / errno, span text, u64 count */
+	FRAME_ADMIN_LINE,  /* of a trace */
 };

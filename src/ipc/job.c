@@ -47,6 +47,7 @@ void job_encode(const struct job *j, struct buf *out)
 	wire_put_u64(out, j->message);
 	wire_put_u32(out, j->attempt);
 	wire_put_u8(out, j->suspect);
+	wire_put_u8(out, j->traced);
 	wire_put_u8(out, (uint8_t)j->via);
 	put_where(out, j);
 	put_mail(out, j);
@@ -132,6 +133,7 @@ int job_decode(struct span payload, struct arena *a, struct job *ret)
 
 	j.attempt = wire_get_u32(&w);
 	j.suspect = wire_get_u8(&w) != 0;
+	j.traced = wire_get_u8(&w) != 0;
 	uint8_t via = wire_get_u8(&w);
 	j.via = (enum job_via)via;
 	get_where(&w, a, &j, &r);
@@ -175,6 +177,7 @@ void outcome_encode(const struct outcome *o, struct buf *out)
 	wire_put_span(out, o->tls);
 	wire_put_u64(out, o->connect_usec);
 	wire_put_u64(out, o->transfer_usec);
+	wire_put_span(out, o->transcript);
 	wire_put_u32(out, o->n_rcpts);
 	for (uint32_t i = 0; i < o->n_rcpts; i++) {
 		const struct outcome_rcpt *p = &o->rcpts[i];
@@ -199,6 +202,7 @@ int outcome_decode(struct span payload, struct arena *a, struct outcome *ret)
 	o.tls = wire_get_span(&w);
 	o.connect_usec = wire_get_u64(&w);
 	o.transfer_usec = wire_get_u64(&w);
+	o.transcript = wire_get_span(&w);
 	o.n_rcpts = wire_get_u32(&w);
 	o.rcpts = array_of(&w, a, o.n_rcpts, sizeof(*o.rcpts), OUTCOME_RCPT_MIN, &r);
 	for (uint32_t i = 0; o.rcpts && i < o.n_rcpts; i++) {

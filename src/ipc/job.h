@@ -30,6 +30,7 @@ struct job {
 	uint32_t attempt; /* 1 for the first */
 	bool alone;	  /* not sent along: it has been there when deliverers died, and goes to one
 			     that has nothing else */
+	bool traced;	  /* somebody watches: what happens is told at once (FRAME_TRACE) */
 	bool suspect;	  /* an earlier handing-out may have succeeded: maildir looks for it */
 	enum job_via via;
 	struct span host; /* smtp, lmtp: name or literal; empty when hosts has the MX set */
@@ -87,6 +88,7 @@ struct outcome {
 	struct span remote; /* "127.0.0.1:2626 mx.example.org" */
 	struct span tls;    /* "TLSv1.3 TLS_AES_256_GCM_SHA384 dane"; empty: clear text */
 	uint64_t connect_usec, transfer_usec; /* stages */
+	struct span transcript; /* what sessions that failed said, line by line; empty: none has */
 	struct outcome_rcpt *rcpts;
 	uint32_t n_rcpts;
 };

@@ -317,6 +317,8 @@ static int dispatcher_init(struct dispatcher *d)
 	list_init(&d->writings);
 	list_init(&d->unwritten);
 	list_init(&d->requests);
+	list_init(&d->traces);
+	transcripts_init(&d->transcripts);
 	cond_init(&d->answers);
 	d->turn.fn = turn;
 	d->due.fn = on_due;

@@ -3,6 +3,7 @@
  * turn, before the ledger is written: their answer leaves after what they changed is in the page
  * cache. Before the queue has started, requests wait. */
 #include "queue/dispatcher_internal.h"
+#include "queue/dispatcher_trace.h"
 
 #include "ipc/admin.h"
 #include <stdlib.h>
@@ -67,10 +68,20 @@ int control_frame(struct peer *p, struct frame *f)
 	}
 	struct span copy = arena_span(q->arena, f->payload);
 	int r = copy.ptr ? admin_request_decode(copy, q->arena, &q->r) : -ENOMEM;
-	if (r == 0 && !is_queue_verb(q->r.verb))
+	bool about_trace = r == 0 && (q->r.verb == ADMIN_TRACE || q->r.verb == ADMIN_CANCEL);
+	if (r == 0 && !is_queue_verb(q->r.verb) && !about_trace)
 		r = -EPROTO;
 	q->peer = p;
 	d->n_requests++;
+	list_init(&q->node);
+	if (about_trace) {
+		if (q->r.verb == ADMIN_TRACE)
+			trace_begin(p, &q->r);
+		else
+			trace_cancel(p, q->r.token);
+		request_free(d, q);
+		return 0;
+	}
 	if (r < 0) {
 		answer_end(p, wire_get_u64(&w), -r, "the request cannot be read", 0);
 		request_free(d, q);
@@ -83,6 +94,7 @@ int control_frame(struct peer *p, struct frame *f)
 
 void control_gone(struct peer *p)
 {
+	traces_gone(p);
 	list_foreach_safe (n, tmp, &p->d->requests) {
 		struct request *q = CONTAINER_OF(n, struct request, node);
 		if (q->peer == p)
@@ -92,6 +104,17 @@ void control_gone(struct peer *p)
 
 /* ---- answering ---- */
 
+static void add_sessions(struct request *q, struct queue_row *row)
+{
+	struct transcript_shown shown[QUEUE_ROW_SESSIONS];
+	unsigned n = transcripts_find(&q->peer->d->transcripts, row->id, shown, QUEUE_ROW_SESSIONS);
+
+	row->sessions = n ? arena_alloc(q->arena, n * sizeof(*row->sessions)) : NULL;
+	for (unsigned i = 0; row->sessions && i < n; i++)
+		row->sessions[row->n_sessions++] = (struct queue_row_session){
+			.wall_usec = shown[i].wall_usec, .text = shown[i].text};
+}
+
 static void send_row(void *arg, const struct queue_row *row)
 {
 	struct request *q = arg;
@@ -99,6 +122,8 @@ static void send_row(void *arg, const struct queue_row *row)
 	struct buf b = BUF_INIT(CHANNEL_FRAME_MAX);
 
 	copy.token = q->r.token;
+	if (q->r.verb == ADMIN_QUEUE_SHOW)
+		add_sessions(q, &copy);
 	queue_row_encode(&copy, &b);
 	if (b.error) {
 		/* Too long for a frame: as many recipients as surely fit. */
@@ -115,6 +140,19 @@ static void send_row(void *arg, const struct queue_row *row)
 	buf_done(&b);
 }
 
+/* What has left the queue is still explained, as long as its sessions are remembered. */
+static void show_gone(struct dispatcher *d, struct request *q)
+{
+	struct transcript_shown shown;
+
+	for (uint32_t i = 0; q->r.verb == ADMIN_QUEUE_SHOW && i < q->r.n_ids; i++) {
+		struct queue_row row = {.id = q->r.ids[i], .gone = true};
+		if (!queue_has(d->queue, row.id) &&
+			transcripts_find(&d->transcripts, row.id, &shown, 1) > 0)
+			send_row(q, &row);
+	}
+}
+
 /* true: answered. */
 static bool list_slice(struct dispatcher *d, struct request *q)
 {
@@ -124,6 +162,7 @@ static bool list_slice(struct dispatcher *d, struct request *q)
 
 	if (q->error == 0 && more && !(q->r.limit && q->rows >= q->r.limit))
 		return false;
+	show_gone(d, q);
 	answer_end(q->peer, q->r.token, -q->error, q->error ? "the list broke off" : "", q->rows);
 	return true;
 }

@@ -9,6 +9,7 @@
 #include "process/role.h"
 #include "queue/dispatcher_limits.h"
 #include "queue/queue.h"
+#include "queue/transcripts.h"
 #include "spool/draft.h"
 #include "spool/ledger.h"
 #include "spool/store.h"
@@ -130,6 +131,9 @@ struct dispatcher {
 	uint64_t spare_asked; /* when a deliverer for what goes alone was last asked for */
 	struct list requests;
 	unsigned n_requests;
+	struct list traces; /* dispatcher_trace.c */
+	unsigned n_traces;
+	struct transcripts transcripts; /* of sessions that failed, for `queue show` */
 	struct {
 		bool on, syncing;
 		struct loop_timer timer;

@@ -6,6 +6,7 @@
  * ends before its outcome, the queue hears whether the final dot had been announced: without it no
  * other server can have taken the message. */
 #include "queue/dispatcher_internal.h"
+#include "queue/dispatcher_trace.h"
 
 #include "base/log.h"
 #include "base/siphash.h"
@@ -34,6 +35,8 @@ static struct handed_job *job_new(struct dispatcher *d, uint64_t id, struct span
 void handed_job_free(struct dispatcher *d, struct handed_job *j)
 {
 	(void)map_remove_u64(d->jobs, j->job);
+	if (tracing(d))
+		trace_over(d, j->job);
 	if (j->peer)
 		j->peer->n_jobs--;
 	list_remove(&j->node);
@@ -125,6 +128,7 @@ void dispatcher_deliver(void *arg, const struct job *given, const struct record_
 	j->handed_wall_usec = loop_wall_usec();
 	j->via = job.via;
 	j->alone = job.alone;
+	job.traced = tracing(d) && trace_job(d, &job);
 	j->site_hash = siphash((struct siphash_key){0}, job.site);
 	int r = job_ranges(d, j, commit, &job);
 	if (r == 0) {
@@ -181,6 +185,9 @@ void dispatcher_outcome(struct dispatcher *d, struct peer *from, struct span pay
 		d->about_job = j;
 		d->about_outcome = &o;
 		d->speaker = from;
+		transcripts_add(&d->transcripts, o.message, loop_wall_usec(), o.transcript);
+		if (tracing(d))
+			trace_outcome(d, &o);
 		queue_outcome(d->queue, &o);
 		if (o.damaged)
 			hold_damaged(d, o.message);
@@ -269,6 +276,8 @@ int deliverer_frame(struct peer *p, struct frame *f)
 			j->dot = true;
 		return w.error;
 	}
+	case FRAME_TRACE:
+		return trace_frame(p, f->payload);
 	case FRAME_NO_MORE_JOBS:
 		p->draining = true;
 		return 0;

@@ -2,6 +2,7 @@
  * dispatcher knows beside it (the job, its stages, the envelope) is added here. The names are an
  * interface: docs/logs-dispatcher.md. */
 #include "queue/dispatcher_internal.h"
+#include "queue/dispatcher_trace.h"
 
 #include "base/log.h"
 #include "base/stats.h"
@@ -82,6 +83,8 @@ void dispatcher_log_event(void *arg, const char *event, uint64_t id, struct span
 	struct log_line *l;
 
 	count_event(event);
+	if (tracing(d))
+		trace_event(d, event, id, rcpt, detail);
 	d->warned = d->warned || is(event, "possible-duplicate");
 	l = log_begin(level_of(event), event);
 	if (!l)

@@ -2,6 +2,7 @@
  * three answers make one: MX, and for a domain without MX its A and AAAA. Questions outlive the
  * resolver (ipc/resolve_client.h); every one ends with an answer for the queue. */
 #include "queue/dispatcher_internal.h"
+#include "queue/dispatcher_trace.h"
 
 #include "base/log.h"
 #include "ipc/resolve_client.h"
@@ -63,6 +64,13 @@ static void question_answer(struct mx_question *q)
 		hop = (struct hop){.kind = HOP_TEMPORARY,
 			.enhanced = SPAN_LIT("4.3.0"),
 			.text = SPAN_LIT("out of memory")};
+	if (tracing(d)) {
+		struct mx_trace m = {.domain = q->domain,
+			.route = q->route,
+			.mx = &q->answers[ASK_MX],
+			.hop = &hop};
+		trace_mx(d, &m);
+	}
 	dispatcher_event(d);
 	queue_mx_answered(d->queue, q->token, &hop);
 	question_free(q);

@@ -9,6 +9,7 @@
  * Each process gets a segment once, as a read-only fd of its own, before the first job that needs
  * it; it lets go when the segment is forgotten, or when it has very many. */
 #include "queue/dispatcher_internal.h"
+#include "queue/dispatcher_trace.h"
 
 #include "base/log.h"
 #include <fcntl.h>
@@ -145,6 +146,8 @@ static int job_send(struct dispatcher *d, struct peer *p, struct handed_job *j)
 	list_push_back(&p->jobs, &j->node);
 	buf_done(&j->frame);
 	free(TAKE(j->segments));
+	if (tracing(d))
+		trace_sent(d, j, p);
 	return 0;
 }
 

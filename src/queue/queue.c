@@ -184,6 +184,11 @@ static void mail_hold_back(struct queue *q, struct mail *m)
 		queue_say(q, "scheduled", m, NULL, NULL, SPAN_NULL);
 }
 
+bool queue_has(const struct queue *q, uint64_t id)
+{
+	return table_get(&q->mails, id) != NULL;
+}
+
 bool queue_knows(const struct queue *q, uint64_t id)
 {
 	return table_get(&q->mails, id) || queue_done_has(q, id);

@@ -114,6 +114,7 @@ bool queue_knows(const struct queue *q, uint64_t id);
  * again later). */
 MUST_CHECK int queue_committed(
 	struct queue *q, const struct message *m, const struct record_ref *commit);
+bool queue_has(const struct queue *q, uint64_t id); /* queued now */
 void queue_expanded(struct queue *q, const struct expand_answer *a);
 void queue_routed(struct queue *q, const struct expand_answer *a);
 /* HOP_DELIVER with hosts, domain, mx_secure and the site that domains with this set share; or

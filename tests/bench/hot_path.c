@@ -10,6 +10,7 @@
 #include "base/crc32c.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "deliver/transcript.h"
 #include "ipc/job.h"
 #include "ipc/spool_frames.h"
 #include "mail/command.h"
@@ -135,9 +136,12 @@ static void frames(uint64_t n)
 	buf_done(&out);
 }
 
-/* The deliverer: replies and the body again. */
+/* The deliverer: replies, the body again, and the notes for the case that it fails. */
 static void delivery(uint64_t n)
 {
+	static struct transcript transcript;
+	static const char *const said[] = {"MAIL FROM:<alice@sender.example> SIZE=4096\r\n",
+		"RCPT TO:<bob@recipient.example>\r\n", "DATA\r\n", "(the message) ."};
 	static const char *const lines[] = {
 		"250 2.1.0 Ok", "250 2.1.5 Ok", "354 Go on", "250 2.0.0 Ok"};
 	struct buf out = BUF_INIT(DECODED_MAX);
@@ -145,7 +149,10 @@ static void delivery(uint64_t n)
 	struct reply r;
 
 	(void)n;
+	transcript_restart(&transcript);
 	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+		transcript_note(&transcript, TRANSCRIPT_SENT, span_str(said[i]));
+		transcript_note(&transcript, TRANSCRIPT_GOT, span_str(lines[i]));
 		reply_init(&r);
 		if (reply_feed_line(&r, span_str(lines[i])) != 1)
 			fail(lines[i]);

@@ -36,6 +36,13 @@ static int try_request(struct span p, struct arena *a)
 	struct admin_request e;
 	return admin_request_decode(p, a, &e);
 }
+static int try_line(struct span s, struct arena *a)
+{
+	struct admin_line e;
+	(void)a;
+	return admin_line_decode(s, &e);
+}
+
 static int try_row(struct span p, struct arena *a)
 {
 	struct queue_row e;
@@ -204,11 +211,15 @@ static void admin__round_trip_and_truncations(void **state)
 		.n_ids = 2};
 	struct queue_row_rcpt rr[] = {{SPAN_LIT("a@b"), SPAN_NULL, SPAN_LIT("ready"), 1, 2,
 		SPAN_LIT("s"), SPAN_NULL, SPAN_LIT("t")}};
+	struct queue_row_session sessions[] = {{7, SPAN_LIT("one")}, {8, SPAN_LIT("two")}};
 	struct queue_row row = {.id = 4,
 		.reverse_path = SPAN_LIT("x@y"),
 		.rcpts = rr,
 		.n_rcpts = 1,
-		.n_rcpts_all = 1};
+		.n_rcpts_all = 1,
+		.sessions = sessions,
+		.n_sessions = 2};
+	struct admin_line line = {.token = 5, .lost = 6, .line = SPAN_LIT("x")};
 	struct segment_give g = {.sequence = 3, .size = 4, .slot = 1, .generation = {1, 2, 3}};
 	struct buf b = BUF_INIT(1 << 16);
 
@@ -217,6 +228,9 @@ static void admin__round_trip_and_truncations(void **state)
 	buf_reset(&b);
 	queue_row_encode(&row, &b);
 	check_truncations("queue_row", &b, try_row);
+	buf_reset(&b);
+	admin_line_encode(&line, &b);
+	check_truncations("admin_line", &b, try_line);
 	buf_reset(&b);
 	segment_give_encode(&g, &b);
 	check_truncations("segment_give", &b, try_give);
