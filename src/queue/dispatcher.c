@@ -314,7 +314,6 @@ static int dispatcher_init(struct dispatcher *d)
 	list_init(&d->peers);
 	list_init(&d->unsent);
 	list_init(&d->late);
-	list_init(&d->writings);
 	list_init(&d->unwritten);
 	list_init(&d->requests);
 	list_init(&d->traces);
@@ -325,9 +324,7 @@ static int dispatcher_init(struct dispatcher *d)
 	d->tick.fn = on_tick;
 	d->notices = BUF_INIT(NOTICES_HELD_MAX);
 	d->jobs = map_new(0);
-	d->spans = map_new(0);
-	d->moved = map_new(0);
-	if (!d->jobs || !d->spans || !d->moved)
+	if (!d->jobs)
 		return -ENOMEM;
 	int r = dispatcher_resolver_init(d);
 	return r < 0 ? r : queue_new(&queue_actions, d, &s, &d->queue);
@@ -419,7 +416,7 @@ static const struct queue_ops queue_actions = {
 	.mx = dispatcher_mx,
 	.deliver = dispatcher_deliver,
 	.report = dispatcher_report,
-	.forget = message_forget,
+	.forget = dispatcher_forget,
 	.outcome_kept = dispatcher_outcome_kept,
 	.event = dispatcher_log_event,
 	.cancel = dispatcher_cancel,

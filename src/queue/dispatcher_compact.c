@@ -2,9 +2,10 @@
  * of what it has copied.
  *
  * When a copy is durable the message gets references on its segments and the queue goes by it at
- * once; the references on the old ones stay in `moved` until the ledger's word of it is durable, so
- * that no power failure finds the message in neither place. compact_run comes behind the events of
- * the turn: reports that were written before a copy are taken before it, as known_end wants it. */
+ * once; the references on the old ones stay (holds_move) until the ledger's word of it is durable,
+ * so that no power failure finds the message in neither place. compact_run comes behind the events
+ * of the turn: reports that were written before a copy are taken before it, as known_end wants it.
+ */
 #include "queue/dispatcher_internal.h"
 
 #include "base/log.h"
@@ -16,10 +17,10 @@ static void each(void *arg, uint64_t id, const struct record_ref *commit, uint64
 {
 	struct dispatcher *d = arg;
 	uint32_t n;
-	const uint64_t *segments = message_segments(d, id, commit, &n);
+	const uint64_t *segments = holds_segments(&d->holds, id, commit, &n);
 
 	compact_see(
-		d->compactor, id, commit, size, idle && !map_get_u64(d->moved, id), segments, n);
+		d->compactor, id, commit, size, idle && !holds_moving(&d->holds, id), segments, n);
 }
 
 static bool on_walk(void *arg, uint64_t *cursor, unsigned max)
@@ -33,7 +34,7 @@ static bool on_is_idle(void *arg, uint64_t id, const struct record_ref *commit)
 {
 	struct dispatcher *d = arg;
 
-	return queue_is_idle(d->queue, id, commit) && !map_get_u64(d->moved, id);
+	return queue_is_idle(d->queue, id, commit) && !holds_moving(&d->holds, id);
 }
 
 static int on_copied(void *arg, const struct record_ref *from, const struct record_ref *to,
@@ -44,16 +45,9 @@ static int on_copied(void *arg, const struct record_ref *from, const struct reco
 	/* Handed out or finished while it was copied. */
 	if (!on_is_idle(d, m->id, from))
 		return -EBUSY;
-	struct message_span *old = message_span_take(d, m->id, from);
-	int r = old ? map_put_u64(d->moved, m->id, old) : -ENOMEM;
-	if (r == 0)
-		r = message_ref(d, m, to);
-	if (r < 0) {
-		/* As far as it is known the message has not moved. */
-		(void)map_remove_u64(d->moved, m->id);
-		message_span_put_back(d, old);
+	int r = holds_move(&d->holds, m, from, to);
+	if (r < 0)
 		return r;
-	}
 	dispatcher_event(d);
 	queue_moved(d->queue, m->id, to);
 	return 0;
@@ -110,5 +104,12 @@ void dispatcher_moved(void *arg, uint64_t id)
 {
 	struct dispatcher *d = arg;
 
-	message_span_release(d, map_remove_u64(d->moved, id));
+	holds_moved(&d->holds, id);
+}
+
+void dispatcher_forget(void *arg, uint64_t id, const struct record_ref *commit)
+{
+	struct dispatcher *d = arg;
+
+	holds_release(&d->holds, id, commit);
 }

@@ -8,6 +8,7 @@
 #include "net/channel.h"
 #include "process/role.h"
 #include "queue/dispatcher_limits.h"
+#include "queue/holds.h"
 #include "queue/queue.h"
 #include "queue/transcripts.h"
 #include "spool/draft.h"
@@ -100,9 +101,8 @@ struct dispatcher {
 	struct writer *writer; /* slot 0 */
 	struct list peers;
 	struct resolve_client *resolver;
-	struct map *jobs;  /* struct handed_job by id */
-	struct map *spans; /* messages in more than one segment: struct message_span by id */
-	struct map *moved; /* struct message_span: where messages were, until the ledger knows */
+	struct map *jobs; /* struct handed_job by id */
+	struct holds holds;
 	struct compactor *compactor;
 	uint64_t compacted; /* messages, as far as they are in the log */
 	struct list unsent, late, unwritten;
@@ -117,10 +117,7 @@ struct dispatcher {
 		uint64_t next_checkpoint;	  /* not before */
 		struct writer_ticket first;
 	} book;
-	unsigned reports;     /* being written */
-	struct list writings; /* struct writing: reports until they are taken as mail */
-	uint64_t *own_ended;  /* segments of our own writer that these may still need */
-	size_t n_own_ended;
+	unsigned reports; /* being written */
 	struct loop_defer turn;
 	struct loop_timer due, tick, admin_timer;
 	/* Valid while the queue works off an outcome or a commit, for the log. */
@@ -187,22 +184,11 @@ MUST_CHECK int message_chunk_crc(
 /* The first octets of the message, at most max. */
 MUST_CHECK int message_head(
 	struct dispatcher *d, const struct loaded *l, size_t max, struct buf *out);
-MUST_CHECK int message_ref(
-	struct dispatcher *d, const struct message *m, const struct record_ref *commit);
-void message_forget(void *arg, uint64_t id, const struct record_ref *commit);
-/* Where the message's octets are; good until anything is referred to or forgotten. */
-struct message_span;
-const uint64_t *message_segments(
-	struct dispatcher *d, uint64_t id, const struct record_ref *commit, uint32_t *ret_n);
-/* Its references as an object of their own; NULL without memory. */
-struct message_span *message_span_take(
-	struct dispatcher *d, uint64_t id, const struct record_ref *commit);
-void message_span_put_back(struct dispatcher *d, struct message_span *span);
-void message_span_release(struct dispatcher *d, struct message_span *span);
 /* dispatcher_compact.c */
 MUST_CHECK int dispatcher_compact_new(struct dispatcher *d);
 void dispatcher_compact(struct dispatcher *d);
 void dispatcher_moved(void *arg, uint64_t id);
+void dispatcher_forget(void *arg, uint64_t id, const struct record_ref *commit);
 /* dispatcher_jobs.c */
 int deliverer_frame(struct peer *p, struct frame *f);
 void deliverer_attached(struct peer *p);
@@ -233,8 +219,6 @@ void dispatcher_drain_step(struct dispatcher *d);
 void dispatcher_report(void *arg, const struct queue_report *report);
 void reports_run(struct dispatcher *d);
 void dispatcher_report_late(struct dispatcher *d, const struct late *l);
-/* Our own writer is through with it: released as soon as no report under way lies in it. */
-void dispatcher_own_ended(struct dispatcher *d, uint64_t sequence);
 /* dispatcher_admin.c */
 int control_frame(struct peer *p, struct frame *f);
 void control_gone(struct peer *p);

@@ -1,5 +1,4 @@
-/* Messages as the spool has them: reading a COMMIT, checking where its octets are, and keeping the
- * segments that they lie in.
+/* Messages as the spool has them: reading a COMMIT, and checking where its octets are.
  *
  * A COMMIT was written by a receiver, which is a stranger's first target. It may name octets only
  * in segments of its own slot, and only inside of chunks that were written for this very message:
@@ -12,13 +11,6 @@
 #include <stdlib.h>
 
 #include "base/crc32c.h"
-
-/* The segments of a message that has octets in more than its COMMIT's. */
-struct message_span {
-	uint64_t id;
-	uint32_t n;
-	uint64_t segments[];
-};
 
 static void loaded_done(struct loaded *l)
 {
@@ -209,110 +201,4 @@ int message_head(struct dispatcher *d, const struct loaded *l, size_t max, struc
 			return -EBADMSG;
 	}
 	return 0;
-}
-
-/* ---- keeping its segments ---- */
-
-static bool has(const uint64_t *a, uint32_t n, uint64_t v)
-{
-	for (uint32_t i = 0; i < n; i++)
-		if (a[i] == v)
-			return true;
-	return false;
-}
-
-/* Chunks of a large body lie behind one another: looking at the last few finds nearly all doubles,
- * and a segment that is counted twice is also given back twice. */
-static uint32_t collect(
-	const struct message *m, const struct record_ref *commit, uint64_t *segments, uint32_t max)
-{
-	uint32_t n = 1;
-
-	segments[0] = commit->segment;
-	for (uint32_t i = 0; i < m->n_pieces && n < max; i++) {
-		const struct message_piece *p = &m->pieces[i];
-		uint32_t from = n > 8 ? n - 8 : 0;
-		if (!p->is_inline && p->piece.segment != commit->segment &&
-			!has(segments + from, n - from, p->piece.segment))
-			segments[n++] = p->piece.segment;
-	}
-	return n;
-}
-
-int message_ref(struct dispatcher *d, const struct message *m, const struct record_ref *commit)
-{
-	struct message_span *span =
-		malloc(sizeof(*span) + (m->n_pieces + 1) * sizeof(span->segments[0]));
-
-	if (!span)
-		return -ENOMEM;
-	span->id = m->id;
-	span->n = collect(m, commit, span->segments, m->n_pieces + 1);
-	/* A second copy, for one that is damaged: that one's segments are kept in any case. */
-	free(map_remove_u64(d->spans, m->id));
-	if (span->n > 1) {
-		int r = map_put_u64(d->spans, m->id, span);
-		if (r < 0) {
-			free(span);
-			return r;
-		}
-	}
-	for (uint32_t i = 0; i < span->n; i++)
-		store_ref(d->store, span->segments[i]);
-	if (span->n == 1)
-		free(span);
-	return 0;
-}
-
-void message_span_release(struct dispatcher *d, struct message_span *span)
-{
-	for (uint32_t i = 0; span && i < span->n; i++)
-		store_unref(d->store, span->segments[i]);
-	free(span);
-}
-
-void message_forget(void *arg, uint64_t id, const struct record_ref *commit)
-{
-	struct dispatcher *d = arg;
-	struct message_span *span = map_remove_u64(d->spans, id);
-
-	if (span)
-		message_span_release(d, span);
-	else
-		store_unref(d->store, commit->segment);
-}
-
-const uint64_t *message_segments(
-	struct dispatcher *d, uint64_t id, const struct record_ref *commit, uint32_t *ret_n)
-{
-	const struct message_span *span = map_get_u64(d->spans, id);
-
-	*ret_n = span ? span->n : 1;
-	return span ? span->segments : &commit->segment;
-}
-
-struct message_span *message_span_take(
-	struct dispatcher *d, uint64_t id, const struct record_ref *commit)
-{
-	struct message_span *span = map_remove_u64(d->spans, id);
-
-	if (span)
-		return span;
-	span = malloc(sizeof(*span) + sizeof(span->segments[0]));
-	if (!span)
-		return NULL;
-	*span = (struct message_span){.id = id, .n = 1};
-	span->segments[0] = commit->segment;
-	return span;
-}
-
-void message_span_put_back(struct dispatcher *d, struct message_span *span)
-{
-	if (!span)
-		return;
-	/* There was room for it a moment ago. */
-	if (span->n > 1 && map_put_u64(d->spans, span->id, span) < 0)
-		abort();
-	if (span->n == 1)
-		free(span);
 }

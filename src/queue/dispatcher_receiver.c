@@ -66,7 +66,7 @@ void dispatcher_take(struct dispatcher *d, uint16_t slot, const struct commit_no
 		d->about_message = NULL;
 	}
 	if (r == 1)
-		r = message_ref(d, &l->m, &ref);
+		r = holds_take(&d->holds, &l->m, &ref);
 	/* Its 250 was given: what cannot be read now is not refused but found again by recovery,
 	 * which knows what to do about a bad disk. Later notices would otherwise bury it. */
 	if (r == -ENOMEM || r == -EIO) {

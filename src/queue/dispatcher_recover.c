@@ -102,7 +102,7 @@ static int replay(struct recovery *r, struct store_segment *s, const struct mess
 		log_end(line);
 	}
 	r->live++;
-	return message_ref(r->d, m, ref);
+	return holds_take(&r->d->holds, m, ref);
 }
 
 static int on_commit(

@@ -26,7 +26,7 @@ _Static_assert((int)REPORT_EXPANDED == (int)ACTION_EXPANDED &&
 
 struct writing {
 	struct list node; /* in d->unwritten */
-	struct list all;  /* in d->writings */
+	struct hold_report hold;
 	struct writer_ticket ticket;
 	struct dispatcher *d;
 	struct draft *draft;
@@ -61,42 +61,6 @@ static void on_durable(struct writer_ticket *t, int result)
 	writing_end(CONTAINER_OF(t, struct writing, ticket), result);
 }
 
-/* A report that is durable and not yet taken as mail counts in no segment: without this, one that
- * is sealed or retired by the very sync that made the report durable is recycled under it. */
-static void release_ended(struct dispatcher *d)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < d->n_own_ended; i++) {
-		bool used = false;
-		list_foreach (n, &d->writings) {
-			const struct writing *w = CONTAINER_OF(n, struct writing, all);
-			used = used || (w->draft && draft_uses(w->draft, d->own_ended[i]));
-		}
-		struct store_segment *s = store_find(d->store, d->own_ended[i]);
-		if (used) {
-			d->own_ended[kept++] = d->own_ended[i];
-			continue;
-		}
-		/* Whatever stands in it has been taken or given up. */
-		if (s)
-			s->known_end = s->head.size;
-		store_release(d->store, d->own_ended[i]);
-	}
-	d->n_own_ended = kept;
-}
-
-void dispatcher_own_ended(struct dispatcher *d, uint64_t sequence)
-{
-	uint64_t *more = realloc(d->own_ended, (d->n_own_ended + 1) * sizeof(*more));
-
-	if (!more)
-		abort();
-	d->own_ended = more;
-	d->own_ended[d->n_own_ended++] = sequence;
-	release_ended(d);
-}
-
 void dispatcher_report_late(struct dispatcher *d, const struct late *late)
 {
 	struct writing *w;
@@ -120,12 +84,11 @@ void dispatcher_report_late(struct dispatcher *d, const struct late *late)
 			&(struct commit_notice){
 				w->id, w->ref.segment, w->ref.offset, w->ref.length});
 	}
-	list_remove(&w->all);
+	holds_report_end(&d->holds, &w->hold);
 	draft_free(w->draft);
 	buf_done(&w->text);
 	buf_done(&w->to);
 	free(w);
-	release_ended(d);
 }
 
 /* RFC 3461 4.3: the whole message only where it was asked for and something failed; and only where
@@ -204,6 +167,7 @@ static int store_text(struct writing *w)
 		r = draft_new(w->d->writer, &w->draft);
 	if (r < 0)
 		return r;
+	w->hold.draft = w->draft;
 	w->id = draft_id(w->draft);
 	r = draft_append(w->draft, buf_span(&w->text));
 	if (r == 0)
@@ -259,7 +223,7 @@ void dispatcher_report(void *arg, const struct queue_report *report)
 		.to = BUF_INIT(RECORD_PAYLOAD_MAX),
 	};
 	d->reports++;
-	list_push_back(&d->writings, &w->all);
+	holds_report(&d->holds, &w->hold);
 	if (d->n_unwritten >= UNWRITTEN_MAX) {
 		free(rcpts);
 		writing_end(w, -ENOSPC);

@@ -108,7 +108,7 @@ static void own_sealed(void *arg, uint64_t sequence, uint64_t end)
 	struct dispatcher *d = arg;
 
 	(void)end;
-	dispatcher_own_ended(d, sequence);
+	holds_own_ended(&d->holds, sequence);
 }
 
 static void own_retired(void *arg, uint64_t sequence, int error)
@@ -119,7 +119,7 @@ static void own_retired(void *arg, uint64_t sequence, int error)
 		(unsigned long long)sequence, strerror(-error));
 	STATS_ADD(spool_errors_total, 1);
 	compact_retired(d->compactor, sequence);
-	dispatcher_own_ended(d, sequence);
+	holds_own_ended(&d->holds, sequence);
 }
 
 static void own_want_flush(void *arg)
@@ -147,6 +147,8 @@ int dispatcher_spool_open(struct dispatcher *d)
 	int r = seam_posix_new(role_fd(d->process, "spool"), &d->seam);
 	if (r == 0)
 		r = store_open(d->seam, &limits, &dispatcher_store_ops, d, &d->store);
+	if (r == 0)
+		r = holds_init(&d->holds, d->store, 0);
 	if (r == 0)
 		r = ledger_new(d->seam, d->store, &d->ledger);
 	if (r == 0)

@@ -424,7 +424,7 @@ static int on_commit(
 	if (damaged && !d->w->shadow)
 		truth_damaged(d->w->truth, id);
 	d->recovery.live++;
-	return desk_ref(d, &m, ref);
+	return holds_take(&d->holds, &m, ref);
 }
 
 static void on_damage(void *arg, const struct store_segment *s, uint64_t offset, uint64_t octets)
@@ -599,16 +599,15 @@ struct desk *desk_new(struct world *w)
 	list_init(&d->peers);
 	list_init(&d->unsent);
 	list_init(&d->late);
-	list_init(&d->writings);
 	d->jobs = must(map_new(1));
-	d->spans = must(map_new(1));
-	d->moved = must(map_new(1));
 	d->arena = must(arena_new(MESSAGE_ARENA));
 	d->payload = BUF_INIT(RECORD_PAYLOAD_MAX);
 	d->seam = sim_seam_new(w->disk, &w->clock);
 	int r = queue_new(&queue_actions, d, &set, &d->queue);
 	if (r == 0)
 		r = store_open(d->seam, &limits, &desk_store_ops, d, &d->store);
+	if (r == 0)
+		r = holds_init(&d->holds, d->store, 1);
 	if (r == 0)
 		r = ledger_new(d->seam, d->store, &d->ledger);
 	if (r == 0)
@@ -627,15 +626,7 @@ static void free_jobs(struct desk *d)
 
 	for (struct handed_out *j; (j = map_next(d->jobs, &cursor));)
 		desk_job_free(d, j);
-	cursor = 0;
-	for (struct message_span *s; (s = map_next(d->spans, &cursor));)
-		free(s);
-	cursor = 0;
-	for (struct message_span *s; (s = map_next(d->moved, &cursor));)
-		free(s);
 	map_free(d->jobs);
-	map_free(d->spans);
-	map_free(d->moved);
 }
 
 void desk_free(struct desk *d)
@@ -666,7 +657,7 @@ void desk_free(struct desk *d)
 	buf_done(&d->payload);
 	free(d->recovery.sequences);
 	free(d->names);
-	free(d->ended);
+	holds_done(&d->holds);
 	free(d->notices);
 	free(d);
 }
@@ -695,7 +686,7 @@ bool desk_is_quiet(const struct desk *d)
 {
 	if (d->phase != DESK_STARTED || d->turn_due || !list_empty(&d->late) ||
 		!list_empty(&d->unsent) || map_count(d->jobs) || d->checkpointing ||
-		!list_empty(&d->writings))
+		!list_empty(&d->holds.reports))
 		return false;
 	list_foreach (n, &d->peers) {
 		const struct peer *p = CONTAINER_OF(n, struct peer, node);

@@ -6,6 +6,7 @@
 #include "world.h"
 
 #include "queue/entries.h"
+#include "queue/holds.h"
 #include "spool/compact.h"
 #include "spool/draft.h"
 #include "spool/ledger.h"
@@ -52,12 +53,6 @@ struct held_notice {
 	uint64_t id;
 	struct record_ref ref;
 };
-/* The segments that a message has octets in. */
-struct message_span {
-	uint64_t id;
-	uint32_t n;
-	uint64_t segments[];
-};
 enum desk_phase { DESK_LEDGER, DESK_SEGMENTS, DESK_SYNC, DESK_ASK, DESK_STARTED };
 struct desk {
 	struct world *w;
@@ -67,7 +62,8 @@ struct desk {
 	struct queue *queue;
 	struct writer *writer; /* slot 0 */
 	struct list peers, unsent, late;
-	struct map *jobs, *spans, *moved;
+	struct map *jobs;
+	struct holds holds;
 	struct compactor *compactor;
 	struct name *names;
 	size_t n_names;
@@ -93,9 +89,6 @@ struct desk {
 		int error;
 	} recovery;
 	struct peer *speaker;
-	struct list writings; /* reports being written, until they are taken as mail */
-	uint64_t *ended;      /* segments of our own that writings may still need */
-	size_t n_ended;
 };
 
 /* desk.c */
@@ -118,16 +111,13 @@ void desk_take(struct desk *d, const struct held_notice *n);
 /* desk_message.c */
 MUST_CHECK int desk_load(
 	struct desk *d, uint64_t id, const struct record_ref *ref, struct message *ret);
-MUST_CHECK int desk_ref(struct desk *d, const struct message *m, const struct record_ref *ref);
 void desk_forget(void *arg, uint64_t id, const struct record_ref *commit);
 void desk_report(void *arg, const struct queue_report *report);
 void desk_report_late(struct desk *d, struct writing *w);
-void desk_own_ended(struct desk *d, uint64_t sequence);
 /* desk_compact.c */
 extern const struct compact_ops desk_compact_ops;
 void desk_compact(struct desk *d);
 void desk_moved(void *arg, uint64_t id);
-void desk_span_release(struct desk *d, struct message_span *s);
 /* desk_jobs.c */
 void desk_deliver(void *arg, const struct job *job, const struct record_ref *commit);
 void desk_cancel(void *arg, uint64_t job);

@@ -8,12 +8,11 @@
 static void each(void *arg, uint64_t id, const struct record_ref *commit, uint64_t size, bool idle)
 {
 	struct desk *d = arg;
-	const struct message_span *s = map_get_u64(d->spans, id);
+	uint32_t n;
+	const uint64_t *segments = holds_segments(&d->holds, id, commit, &n);
 
-	if (!s)
-		violation(d->w, "message %" PRIx64 " lives in no segment", id);
-	compact_see(d->compactor, id, commit, size, idle && !map_get_u64(d->moved, id), s->segments,
-		s->n);
+	compact_see(
+		d->compactor, id, commit, size, idle && !holds_moving(&d->holds, id), segments, n);
 }
 
 static bool on_walk(void *arg, uint64_t *cursor, unsigned max)
@@ -27,7 +26,7 @@ static bool on_is_idle(void *arg, uint64_t id, const struct record_ref *commit)
 {
 	struct desk *d = arg;
 
-	return queue_is_idle(d->queue, id, commit) && !map_get_u64(d->moved, id);
+	return queue_is_idle(d->queue, id, commit) && !holds_moving(&d->holds, id);
 }
 
 static int on_copied(void *arg, const struct record_ref *from, const struct record_ref *to,
@@ -37,9 +36,7 @@ static int on_copied(void *arg, const struct record_ref *from, const struct reco
 
 	if (!on_is_idle(d, m->id, from))
 		return -EBUSY;
-	if (map_put_u64(d->moved, m->id, map_remove_u64(d->spans, m->id)) < 0)
-		abort();
-	int r = desk_ref(d, m, to);
+	int r = holds_move(&d->holds, m, from, to);
 	if (r < 0)
 		return r;
 	desk_event(d);
@@ -83,20 +80,12 @@ void desk_compact(struct desk *d)
 	d->w->count.move_failed += now->failed - before.failed;
 }
 
-void desk_span_release(struct desk *d, struct message_span *s)
-{
-	for (uint32_t i = 0; s && i < s->n; i++)
-		store_unref(d->store, s->segments[i]);
-	free(s);
-}
-
 void desk_moved(void *arg, uint64_t id)
 {
 	struct desk *d = arg;
-	struct message_span *s = map_remove_u64(d->moved, id);
 
-	if (!s)
+	if (!holds_moving(&d->holds, id))
 		violation(d->w, "message %" PRIx64 " was not moved", id);
 	world_tempt(d->w);
-	desk_span_release(d, s);
+	holds_moved(&d->holds, id);
 }

@@ -1,4 +1,4 @@
-/* Messages of the simulated dispatcher: reading a COMMIT, keeping its segments, and writing reports
+/* Messages of the simulated dispatcher: reading a COMMIT, and writing reports
  * as queue/dispatcher_report.c does: durable in slot 0, then told to the queue, then taken as mail.
  */
 #include "desk.h"
@@ -30,51 +30,15 @@ int desk_load(struct desk *d, uint64_t id, const struct record_ref *ref, struct 
 	return r < 0 ? r : message_decode(id, buf_span(&d->payload), d->arena, ret);
 }
 
-static void span_add(struct desk *d, struct message_span *s, uint64_t sequence)
-{
-	for (uint32_t i = 0; i < s->n; i++)
-		if (s->segments[i] == sequence)
-			return;
-	/* Of a damaged message some may not be there. */
-	if (!store_find(d->store, sequence))
-		return;
-	s->segments[s->n++] = sequence;
-	store_ref(d->store, sequence);
-}
-
-int desk_ref(struct desk *d, const struct message *m, const struct record_ref *ref)
-{
-	struct message_span *s =
-		must(malloc(sizeof(*s) + (m->n_pieces + 1) * sizeof(s->segments[0])));
-
-	*s = (struct message_span){.id = m->id};
-	span_add(d, s, ref->segment);
-	for (uint32_t i = 0; i < m->n_pieces; i++)
-		if (!m->pieces[i].is_inline)
-			span_add(d, s, m->pieces[i].piece.segment);
-	/* A second copy, for one that is damaged. */
-	if (d->phase < DESK_STARTED)
-		free(map_remove_u64(d->spans, m->id));
-	if (map_put_u64(d->spans, m->id, s) < 0)
-		violation(d->w, "message %" PRIx64 " is taken twice", m->id);
-	return 0;
-}
-
 void desk_forget(void *arg, uint64_t id, const struct record_ref *commit)
 {
-	struct desk *d = arg;
-	struct message_span *s = map_remove_u64(d->spans, id);
-
-	(void)commit;
-	if (!s)
-		violation(d->w, "message %" PRIx64 " is forgotten twice", id);
-	desk_span_release(d, s);
+	holds_release(&((struct desk *)arg)->holds, id, commit);
 }
 
 /* ---- reports ---- */
 
 struct writing {
-	struct list node; /* desk.writings */
+	struct hold_report hold;
 	struct writer_ticket ticket;
 	struct desk *d;
 	struct draft *draft;
@@ -97,36 +61,6 @@ static void on_durable(struct writer_ticket *t, int result)
 	writing_end(CONTAINER_OF(t, struct writing, ticket), result);
 }
 
-/* What is durable and not yet taken lives in no segment's count: the writing keeps it. */
-static void release_ended(struct desk *d)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < d->n_ended; i++) {
-		bool used = false;
-		list_foreach (n, &d->writings) {
-			const struct writing *w = CONTAINER_OF(n, struct writing, node);
-			used = used || (w->draft && draft_uses(w->draft, d->ended[i]));
-		}
-		struct store_segment *s = store_find(d->store, d->ended[i]);
-		if (used) {
-			d->ended[kept++] = d->ended[i];
-			continue;
-		}
-		if (s)
-			s->known_end = s->head.size;
-		store_release(d->store, d->ended[i]);
-	}
-	d->n_ended = kept;
-}
-
-void desk_own_ended(struct desk *d, uint64_t sequence)
-{
-	d->ended = must(realloc(d->ended, (d->n_ended + 1) * sizeof(*d->ended)));
-	d->ended[d->n_ended++] = sequence;
-	release_ended(d);
-}
-
 void desk_report_late(struct desk *d, struct writing *w)
 {
 	if (!d->closing) {
@@ -142,11 +76,10 @@ void desk_report_late(struct desk *d, struct writing *w)
 			desk_take(d, &(struct held_notice){SLOT_DISPATCHER, id, w->ref});
 		}
 	}
-	list_remove(&w->node);
+	if (!d->closing)
+		holds_report_end(&d->holds, &w->hold);
 	draft_free(w->draft);
 	free(w);
-	if (!d->closing)
-		release_ended(d);
 }
 
 /* The world must know of it before a COMMIT may stand anywhere. */
@@ -189,6 +122,7 @@ static int store_text(struct desk *d, struct writing *w, const struct queue_repo
 
 	if (r < 0)
 		return r;
+	w->hold.draft = w->draft;
 	make_known(d, report, draft_id(w->draft));
 	const struct truth_mail *t = truth_find(d->w->truth, draft_id(w->draft));
 	if (!sim_seam_is_dead(d->seam))
@@ -208,7 +142,7 @@ void desk_report(void *arg, const struct queue_report *report)
 	w->message = report->message;
 	w->event = report->event;
 	w->ticket.done = on_durable;
-	list_push_back(&d->writings, &w->node);
+	holds_report(&d->holds, &w->hold);
 	int r = store_text(d, w, report);
 	if (r < 0)
 		writing_end(w, r);

@@ -111,7 +111,7 @@ static void own_need(void *arg)
 static void own_sealed(void *arg, uint64_t sequence, uint64_t end)
 {
 	(void)end;
-	desk_own_ended(arg, sequence);
+	holds_own_ended(&((struct desk *)arg)->holds, sequence);
 }
 
 static void own_retired(void *arg, uint64_t sequence, int error)
@@ -120,7 +120,7 @@ static void own_retired(void *arg, uint64_t sequence, int error)
 
 	(void)error;
 	compact_retired(d->compactor, sequence);
-	desk_own_ended(d, sequence);
+	holds_own_ended(&d->holds, sequence);
 }
 
 static void own_want_flush(void *arg)
@@ -260,7 +260,7 @@ void desk_take(struct desk *d, const struct held_notice *n)
 	trace(d->w, "dispatcher: notice of %" PRIx64 " at %" PRIu64 ":%" PRIu64 ": %d", n->id,
 		n->ref.segment, n->ref.offset, r);
 	if (r == 1)
-		r = desk_ref(d, &m, &n->ref);
+		r = holds_take(&d->holds, &m, &n->ref);
 	if (r == -EIO) { /* its next life finds it */
 		desk_die(d, "a COMMIT cannot be read");
 		return;

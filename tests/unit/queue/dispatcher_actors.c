@@ -126,10 +126,15 @@ static void mail_begin(struct world *w, unsigned receiver, const char *from, con
 	}
 	t->t.done = mail_done;
 	t->a = a;
-	WAIT_FOR(writer_can_append(a->writer, text.len + 65536));
+	WAIT_FOR(writer_can_append(a->writer, 65536));
 	assert_int_equal(draft_new(a->writer, &d), 0);
 	t->id = draft_id(d);
-	assert_int_equal(draft_append(d, text), 0);
+	do {
+		size_t n = MIN(text.len, (size_t)SPOOL_CHUNK);
+		WAIT_FOR(writer_can_append(a->writer, n + 65536));
+		assert_int_equal(draft_append(d, span_head(text, n)), 0);
+		text = span_from(text, n);
+	} while (text.len > 0);
 	assert_int_equal(draft_commit(d, &m, &t->t, &t->ref), 0);
 	draft_free(d);
 }

@@ -413,26 +413,38 @@ static void dispatcher__notices_are_not_believed(void **state)
 	with_world(lies);
 }
 
-/* Flips an octet behind the first place where `words` stand in a segment file. */
-static void flip(struct world *w, const char *words)
+/* Where `words` stand first in a segment file: its name, which the caller frees. */
+static char *find_words(const struct world *w, const char *words, off_t *ret_at)
 {
 	static char octets[1 << 20];
 	DIR *d = opendir(w->folder);
 	const struct dirent *e;
-	bool done = false;
+	char *name = NULL;
 
-	while (!done && (e = readdir(d))) {
-		int fd = openat(w->folder_fd, e->d_name, O_RDWR | O_CLOEXEC);
+	while (!name && (e = readdir(d))) {
+		int fd = openat(w->folder_fd, e->d_name, O_RDONLY | O_CLOEXEC);
 		ssize_t n = fd < 0 ? 0 : read(fd, octets, sizeof(octets));
-		char *at = n > 0 ? memmem(octets, (size_t)n, words, strlen(words)) : NULL;
+		const char *at = n > 0 ? memmem(octets, (size_t)n, words, strlen(words)) : NULL;
 		if (at) {
-			char c = (char)(*at ^ 1);
-			done = pwrite(fd, &c, 1, at - octets) == 1;
+			*ret_at = at - octets;
+			name = strdup(e->d_name);
 		}
 		fd_close(fd);
 	}
 	(void)closedir(d);
-	assert_true(done);
+	assert_non_null(name);
+	return name;
+}
+
+static void flip(const struct world *w, const char *words)
+{
+	off_t at;
+	char *name = find_words(w, words, &at), c = (char)(words[0] ^ 1);
+	int fd = openat(w->folder_fd, name, O_RDWR | O_CLOEXEC);
+
+	assert_int_equal(pwrite(fd, &c, 1, at), 1);
+	fd_close(fd);
+	free(name);
 }
 
 static void damage(struct world *w)
@@ -457,6 +469,44 @@ static void dispatcher__damage_is_reported(void **state)
 {
 	(void)state;
 	with_world(damage);
+}
+
+/* The segment that a large message begins in is gone: it is held, and all others go. */
+static void lost_segment(struct world *w)
+{
+	const size_t len = 1500000; /* more than a segment holds */
+	char *large = malloc(len);
+	off_t at;
+
+	assert_non_null(large);
+	memset(large, 'x', len);
+	memcpy(large, "it-begins-here", 14);
+	actor_die(&w->mailbox);
+	world_mail(w, 0, "a@x.test", "u1@box.test", span_make(large, len), true);
+	world_mail(w, 0, "a@x.test", "u2@box.test", SPAN_LIT(TEXT), true);
+	world_kill(w);
+	actor_die(&w->receivers[0]);
+	actor_die(&w->receivers[1]);
+	char *name = find_words(w, "it-begins-here", &at);
+	assert_int_equal(unlinkat(w->folder_fd, name, 0), 0);
+	world_start(w);
+	actor_live(&w->mailbox);
+	WAIT_FOR(job_to(w, "u2@box.test", 0));
+	WAIT_FOR((world_admin(w, ADMIN_QUEUE_LIST, 0), w->rows == 1));
+	assert_string_equal(w->states, "held");
+	assert_null(job_to(w, "u1@box.test", 0));
+	world_admin(w, ADMIN_QUEUE_DROP, w->last_id);
+	WAIT_FOR(queue_is_empty(w));
+	world_kill(w);
+	world_start(w);
+	assert_true(queue_is_empty(w));
+	free(name);
+	free(large);
+}
+static void dispatcher__lost_segment_holds_its_message(void **state)
+{
+	(void)state;
+	with_world(lost_segment);
 }
 
 /* ---- the operator ---- */
@@ -508,6 +558,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(dispatcher__drain_awaits_outcomes),
 		cmocka_unit_test(dispatcher__notices_are_not_believed),
 		cmocka_unit_test(dispatcher__damage_is_reported),
+		cmocka_unit_test(dispatcher__lost_segment_holds_its_message),
 		cmocka_unit_test(dispatcher__operator),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
