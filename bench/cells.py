@@ -81,7 +81,7 @@ def account(got):
     """lost, doubled, damaged, refused of a run."""
     sink = got.get("sink", {})
     values = {k: sink.get(k, 0) for k in ("lost", "doubled", "damaged")}
-    values["refused"] = got["refused"] + got["unknown"] + got["unsent"]
+    values["refused"] = got["refused"] + got["unknown"]
     return values
 
 
@@ -103,7 +103,7 @@ class Cells:
             raise Unfinished("the whole run's time was over")
         command = [self.program, "bench", "load", f"127.0.0.1:{port}", "--json", "--quiet", "--duration",
                    f"{int(seconds * 1000)}ms", "--settle", f"{int(self.bounds.settle * 1000)}ms", "--timeout",
-                   f"{int(self.bounds.slack * 900)}ms", "--tries", "1", *words]
+                   f"{int(self.bounds.slack * 900)}ms", "--connect-timeout", "1500ms", "--tries", "20", *words]
         if sink:
             command += [sink, f"127.0.0.1:{self.sink_port}"]
         try:
@@ -148,24 +148,28 @@ class Cells:
                     for name, p in ((P50, "p50"), (P99, "p99")):
                         self.record(name, "limit", value=got["stages"]["to-250"][f"{p}_us"] / 1e3)
 
-    def count(self, row):
-        return str(int(row.per_second * self.bounds.cell))
+    def count(self, row, seconds=None):
+        return str(int(row.per_second * (seconds or self.bounds.cell)))
 
     def relay_row(self, server, row, as_name=None, as_row=None):
         name, title = as_name or server.name, as_row or row.name
+        seconds = self.bounds.cell * server.cell_factor
+        if "--tls" in row.words and server.no_tls:
+            raise Unfinished(server.no_tls)
         before = server.process.cpu_usec()
-        got = self.load(self.port, *row.words, "-m", self.count(row), "--window", str(row.window))
+        got = self.load(self.port, *row.words, "-m", self.count(row, seconds), "--window", str(row.window),
+                        seconds=seconds)
         cpu = server.process.cpu_usec() - before
         sink = got.get("sink")
-        if not got["messages"] or not sink:
+        if not got["messages"] or not sink or not sink["arrived"]:
             raise Unfinished(f"nothing arrived: {got['failures'][:1]}")
         counts = account(got)
         late = counts["lost"] if counts["lost"] and server.queued() else 0
         counts["lost"] -= late  # accepted, not delivered, and still there
         # Of 50 recipients a server may make several transactions: its work is done when all have come.
-        value = got["messages"] / sink["seconds"]
-        why = f"{late} recipients did not arrive within {self.bounds.settle:.0f} s" if late else None
-        self.record(title, name, value=None if late else value, why=why, tls=got.get("tls"), **counts)
+        value = got["messages"] * sink["arrived"] / got["accepted"] / sink["seconds"]
+        why = f"{late} of {got['accepted']} had not arrived {self.bounds.settle:.0f} s later" if late else None
+        self.record(title, name, value=value, why=why, tls=got.get("tls"), **counts)
         stage = got["stages"].get("to-250", {})
         known = {"cpu": cpu / got["messages"], "p50": stage.get("p50_us", 0) / 1e3, "p99": stage.get("p99_us", 0) / 1e3}
         for derived, kind in row.derived.items():
@@ -175,7 +179,8 @@ class Cells:
     def warm(self, server):
         """Everything that starts on demand has started."""
         server.start()
-        self.load(self.port, "-m", "100", "-j", "20", seconds=5)
+        if not server.fresh:
+            self.load(self.port, "-m", "100", "-j", "20", seconds=5)
 
     def relay(self, server):
         with self.sink():
@@ -187,7 +192,7 @@ class Cells:
                         self.warm(server)
                     # What one cell left behind must not weigh on the next.
                     running = False
-                    running = self.relay_row(server, row)
+                    running = self.relay_row(server, row) and not server.fresh
             server.stop()
 
     def keys_in_receiver(self, server):
@@ -231,7 +236,8 @@ class Cells:
         time.sleep(0.3)
         before = server.process.memory_kib()
         load = subprocess.Popen([self.program, "bench", "load", f"127.0.0.1:{self.port}", "-j", str(n), "--idle",
-                                 f"{int(self.bounds.idle)}s", "--quiet", "--json"], stdout=subprocess.PIPE, text=True)
+                                 f"{int(self.bounds.idle)}s", "--connect-timeout", "500ms", "--tries", "20", "--quiet",
+                                 "--json"], stdout=subprocess.PIPE, text=True)
         time.sleep(self.bounds.idle * 0.8)  # buffers that a server gives back when nothing comes have been given back
         after = server.process.memory_kib()
         try:
@@ -240,8 +246,9 @@ class Cells:
             load.kill()
             load.communicate()
             raise Unfinished("the idle sessions did not end") from None
-        if got["connections"] != n or got["closed_early"]:
-            raise Unfinished(f"{got['connections']} of {n} connections, {got['closed_early']} ended by the server")
+        there = got["stages"].get("hello", {}).get("count", 0)
+        if there != n or got["closed_early"]:
+            raise Unfinished(f"{there} of {n} connections, {got['closed_early']} ended by the server")
         self.record(IDLE, server.name, value=(after - before) / n)
 
     def queue(self, server):

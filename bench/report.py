@@ -128,7 +128,7 @@ def markdown(facts, picture):
     return "\n".join(lines) + "\n"
 
 
-def chart(facts, path):
+def chart_script(facts, path):
     """Rates on a logarithmic scale, a cluster of bars a scenario."""
     rows = [r for r in rows_of(facts) if r not in COSTS]
     columns = [s for s in ["limit", *ORDER] if any(median(facts["rows"][r].get(s)) for r in rows)]
@@ -140,7 +140,7 @@ def chart(facts, path):
         data.append('"' + label.replace(", ", ",\\n") + '" ' + " ".join(f"{v:.1f}" if v > 0 else "?" for v in values))
     plots = ", ".join(f"$data using {i + 2}:xtic(1) title '{name}' linecolor rgb '{COLOURS[name]}'"
                       for i, name in enumerate(columns))
-    script = "$data << END\n" + "\n".join(data) + f"""
+    return "$data << END\n" + "\n".join(data) + f"""
 END
 set terminal svg size 1320,580 font 'sans-serif,11' background '#ffffff'
 set output '{path}'
@@ -158,7 +158,6 @@ set key top right horizontal
 set title 'Relay and accept rates, one machine, loopback ({facts['rounds']} rounds, medians)'
 plot {plots}
 """
-    subprocess.run(["gnuplot"], input=script, text=True, check=True)
 
 
 def write(facts, folder):
@@ -167,5 +166,5 @@ def write(facts, folder):
     page, picture = folder / f"RESULTS{end}.md", f"results{end}.svg"
     (folder / f"results{end}.json").write_text(json.dumps(facts, indent=1) + "\n")
     page.write_text(markdown(facts, picture))
-    chart(facts, folder / picture)
+    subprocess.run(["gnuplot"], input=chart_script(facts, folder / picture), text=True, check=True)
     return page

@@ -215,6 +215,8 @@ SUSPENDS static void send_message(struct client *c, uint64_t n)
 		} else if (r == 0 && (!t.transient || memchr(fates, FATE_ACCEPTED, rcpts))) {
 			break;
 		}
+		if (load_time_is_over(l))
+			break;
 		if (try + 1 < l->o->tries) {
 			l->retried++;
 			if (fiber_sleep(RETRY_WAIT_USEC << MIN(try, UINT64_C(5))) < 0)
@@ -262,7 +264,9 @@ void client_idle(void *arg)
 	while (l->opening >= OPENING_MAX && !fiber_cancelled())
 		(void)fiber_sleep(USEC_PER_MSEC);
 	l->opening++;
-	int r = fiber_cancelled() ? -ECANCELED : client_open(&c);
+	int r = -ECANCELED;
+	for (uint64_t try = 0; try < l->o->tries && r < 0 && !fiber_cancelled(); try++)
+		r = client_open(&c);
 	l->opening--;
 	if (r >= 0) {
 		stream_set_read_deadline(c.s, until);

@@ -100,7 +100,7 @@ SUSPENDS static int dial_target(const struct load_options *o, const struct addre
 		return -errno;
 	int r = connect(fd, (const struct sockaddr *)&a->ss, a->len) < 0 ? -errno : 0;
 	if (r == -EINPROGRESS)
-		r = wait_connected(fd, loop_now_usec() + o->timeout_usec);
+		r = wait_connected(fd, loop_now_usec() + o->connect_usec);
 	if (r < 0)
 		return r;
 	if (!address_is_unix(a))
@@ -216,6 +216,7 @@ SUSPENDS static int greet(struct client *c)
 	int code = client_get(c, "banner", false);
 	if (code != 220)
 		return code < 0 ? code : -EPROTO;
+	stream_set_timeout(c->s, o->timeout_usec, o->timeout_usec);
 	load_time(c->l, STAGE_BANNER, since);
 	since = clock_monotonic_usec();
 	r = hello(c);
@@ -254,7 +255,8 @@ int client_open(struct client *c)
 		l->connections++;
 		l->open++;
 		load_time(l, STAGE_CONNECT, c->connected_usec);
-		stream_set_timeout(c->s, l->o->timeout_usec, l->o->timeout_usec);
+		/* A server whose queue of connections overflowed never answers. */
+		stream_set_timeout(c->s, l->o->connect_usec, l->o->connect_usec);
 		r = greet(c);
 	}
 	if (r >= 0)

@@ -79,6 +79,12 @@ SUSPENDS static bool window_wait(struct load *l)
 	return true;
 }
 
+bool load_time_is_over(const struct load *l)
+{
+	uint64_t duration = l->o->duration_usec;
+	return duration && clock_monotonic_usec() - l->begun_usec >= duration;
+}
+
 bool load_next_message(struct load *l, uint64_t *ret_n)
 {
 	const struct load_options *o = l->o;
@@ -87,7 +93,7 @@ bool load_next_message(struct load *l, uint64_t *ret_n)
 		return false;
 	if (l->stopping || l->next_message >= o->messages)
 		return false;
-	if (o->duration_usec && clock_monotonic_usec() - l->begun_usec >= o->duration_usec)
+	if (load_time_is_over(l))
 		return false;
 	uint64_t n = l->next_message++;
 	if (o->rate) {

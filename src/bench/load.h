@@ -62,6 +62,8 @@ void load_count_reply(struct load *l, const char *where, int code, struct span t
 uint64_t load_random(struct load *l);
 /* The next message's number, false when there is none left; waits for --rate and --window. */
 SUSPENDS bool load_next_message(struct load *l, uint64_t *ret_n);
+/* --duration is over: what has not gone out yet stays unsent. */
+bool load_time_is_over(const struct load *l);
 void load_time(struct load *l, enum stage s, uint64_t since_usec);
 
 /* One fiber: sessions until no message is left. arg: the load. */

@@ -253,6 +253,7 @@ int load_options_parse(int argc, char **argv, struct load_options *ret_options)
 		{"--idle", KIND_TIME, 0, 0, &o.idle_usec, NULL},
 		{"--duration", KIND_TIME, 0, 0, &o.duration_usec, NULL},
 		{"--timeout", KIND_TIME, 0, 0, &o.timeout_usec, NULL},
+		{"--connect-timeout", KIND_TIME, 0, 0, &o.connect_usec, NULL},
 		{"--settle", KIND_TIME, 0, 0, &o.settle_usec, NULL},
 		{"--sink", KIND_ADDRESS, 0, 0, &o.sink, &o.sink_text},
 		{"--watch", KIND_ADDRESS, 0, 0, &watch, &o.sink_text},
@@ -269,6 +270,8 @@ int load_options_parse(int argc, char **argv, struct load_options *ret_options)
 	if (payload_sizes_parse(SPAN_LIT("4K"), &o.sizes) < 0)
 		return BENCH_OS;
 	int r = command_line_parse(&c, argc, argv);
+	if (!o.connect_usec)
+		o.connect_usec = o.timeout_usec;
 	if (watch.len) {
 		o.sink = watch;
 		o.sink_is_there = true;

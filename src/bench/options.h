@@ -23,6 +23,7 @@ struct load_options {
 	uint64_t idle_usec;	/* connections that say EHLO, then nothing */
 	uint64_t duration_usec; /* begin no message after this; 0: no end */
 	uint64_t timeout_usec;	/* of each wait */
+	uint64_t connect_usec;	/* of connect() and banner together; 0: as the others */
 	uint64_t settle_usec;	/* how long the sink may show no progress */
 	struct address sink;	/* len 0: none */
 	const char *sink_text;

@@ -78,6 +78,45 @@ def test_straight_to_the_sink__every_pair_arrives_once(words):
     assert report["stages"]["data"]["p50_us"] <= report["stages"]["data"]["p99_us"]
 
 
+def test_starttls_straight_to_the_sink__each_connection_shakes_hands():
+    port = free_port()
+    report, _ = load(port, "-m", "40", "-j", "4", "--tls", "starttls", "--user", "a", "--password", "b", sink=port)
+    assert report["tls"].startswith("TLSv1.3 ") and report["stages"]["tls"]["count"] == report["connections"] == 40
+    assert report["sink"]["arrived"] == 40
+
+
+@pytest.mark.parametrize("mode", ["starttls", "implicit"])
+def test_tls_through_a_relay__arrives_in_plain_text_at_the_sink(node, mode):
+    sink, implicit = free_port(), free_port()
+    n = node(via=f'via = "smtp://127.0.0.1:{sink}"',
+             more=f'listener "tls" {{ address = {{"127.0.0.1:{implicit}"}}  tls = implicit }}').start()
+    report, _ = load(implicit if mode == "implicit" else n.port, "-m", "30", "-j", "3", "-k", "5", "--tls", mode, sink=sink)
+    assert report["stages"]["tls"]["count"] == report["connections"] >= 6
+    assert (report["sink"]["arrived"], report["sink"]["lost"]) == (30, 0)
+
+
+def test_tls_that_is_not_offered__is_said(bench_sink):
+    s = bench_sink()
+    report, status = load(s.port, "-m", "2", "--tls", "starttls", "--tries", "1", ok=False)
+    assert status == 75 and report["messages"] == 0
+    assert [(f["where"], f["text"]) for f in report["failures"]] == [("STARTTLS", "not offered")]
+
+
+def test_window__no_more_than_that_are_on_their_way(bench_sink):
+    # One session at the sink with 100 ms a message: at most ten a second arrive, and few are accepted beyond.
+    s = bench_sink("--latency", "100ms")
+    report, _ = load(s.port, "-m", "1000", "-j", "4", "-k", "0", "--window", "3", "--duration", "1s", "--watch",
+                     f"127.0.0.1:{s.port}")
+    assert report["sink"]["lost"] == 0 and report["sink"]["arrived"] == report["messages"] < 60
+
+
+def test_window_and_nothing_arrives__ends_after_settle(node):
+    sink = free_port()
+    n = node(via='via = "discard:"').start()
+    report, status = load(n.port, "-m", "1000", "-j", "2", "--window", "5", "--settle", "300ms", sink=sink, ok=False)
+    assert status == 75 and 5 <= report["messages"] <= 7
+
+
 def test_through_a_relay__accounted_exactly(node):
     sink = free_port()
     n = node(via=f'via = "smtp://127.0.0.1:{sink}"').start()
@@ -158,6 +197,8 @@ def test_nobody_listens__says_so():
     (["load", "127.0.0.1:1", "-s", "4Q"], "-s"),
     (["load", "127.0.0.1:1", "--nothing"], "no option --nothing"),
     (["load", "127.0.0.1:1", "-j"], "-j needs a value"),
+    (["load", "127.0.0.1:1", "--tls", "maybe"], "starttls or implicit"),
+    (["load", "127.0.0.1:1", "--window", "3"], "needs --sink"),
     (["sink"], "needs HOST:PORT"),
     (["sink", "127.0.0.1:1", "--tempfail", "101%"], "--tempfail"),
     (["sink", "127.0.0.1:1", "--tempfail", "60%", "--hangup", "0.6"], "more than all"),
