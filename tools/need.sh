@@ -9,10 +9,10 @@ clang='clang libclang-rt-14-dev'
 lint='clang clang-format clang-tidy python3'
 clients='swaks libnet-ssleay-perl msmtp curl nodejs node-nodemailer postfix gsasl mutt s-nail sqlite3 openssl'
 # Exim is unpacked, not installed (it conflicts with Postfix): its libraries are.
-exim='libdb5.3 libgnutls-dane0 libidn12 libnsl2 libpcre2-8-0 libpam0g'
+exim='libdb5.3 libgnutls-dane0 libidn12 libldap-2.5-0 libmariadb3 libnsl2 libpcre2-8-0 libpam0g libperl5.36 libpq5 libspf2-2'
 # So are OpenSMTPD, and Sendmail, whose configuration m4 writes.
 unpacked='libevent-2.1-7 libgnutls30 libldap-2.5-0 m4'
-peers="dovecot-lmtpd dovecot-submissiond python3-aiosmtpd adduser $exim $unpacked"
+peers="dovecot-lmtpd dovecot-submissiond libsasl2-modules python3-aiosmtpd adduser $exim $unpacked"
 # The smtp-server of nodemailer comes by npm; a Node.js of another origin has brought its own.
 command -v npm >/dev/null 2>&1 || clients="$clients npm"
 names='nsd ldnsutils'

@@ -27,6 +27,8 @@ static const struct {
 	{"SCRAM-SHA-1", CLIENT_AUTH_SCRAM_SHA_1, false},
 	{"PLAIN", CLIENT_AUTH_PLAIN, false},
 	{"LOGIN", CLIENT_AUTH_LOGIN, false},
+	/* Behind those that show the password to a server that proved itself: many servers list it
+	 * for users of whom they keep a hash only, and then refuse. */
 	{"CRAM-MD5", CLIENT_AUTH_CRAM_MD5, false},
 };
 

@@ -339,6 +339,10 @@ int transaction_run(struct smtp_client *c, struct delivery *d)
 	d->outcome.transfer_usec = loop_now_usec() - begun;
 
 	mime_free(t.mime);
+	/* Replies come in order: a 421 to MAIL says that nothing behind it was taken, also what was
+	 * sent unasked. Servers limit the messages of a connection like this. */
+	if (r == -ECONNABORTED && !answered)
+		d->dotted = false;
 	if (r < 0 && kept && !answered && !d->dotted && r != -ECANCELED) {
 		reply_done(&t.reply);
 		return -ESTALE;

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+PACKAGE = "exim4-daemon-heavy"
 
 CONF = """\
 primary_hostname = exim.example
@@ -40,8 +41,10 @@ smtp:
   port = {port}
   hosts_try_chunking = *
   hosts_try_prdr = *
+{settings}
 begin retry
 * * F,1h,1m
+{more}
 """
 
 
@@ -55,13 +58,14 @@ def user_exists(name):
 
 @functools.cache
 def exim_program():
-    """Its path, or None where the package cannot be had. The user that Debian built it for is made where it is missing."""
-    folder = ROOT / "build/peers"
+    """Its path, or None where the package cannot be had. The user that Debian built it for is made where it is missing.
+    Of its two packages the one that can ask Dovecot for passwords."""
+    folder = ROOT / "build/peers" / PACKAGE
     program = folder / "usr/sbin/exim4"
     if not program.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        got = subprocess.run(["apt-get", "download", "-q", "exim4-daemon-light"], cwd=folder, capture_output=True)
-        package = next(folder.glob("exim4-daemon-light_*.deb"), None)
+        got = subprocess.run(["apt-get", "download", "-q", PACKAGE], cwd=folder, capture_output=True)
+        package = next(folder.glob(f"{PACKAGE}_*.deb"), None)
         if got.returncode != 0 or not package:
             return None
         subprocess.run(["dpkg-deb", "-x", package, folder], check=True)
@@ -73,16 +77,18 @@ def exim_program():
 
 
 class Exim:
-    """Sends everything to a port of this machine. None of it stays running."""
+    """Sends everything to a port of this machine. None of it stays running. settings: of its transport; more: sections
+    of the configuration."""
 
-    def __init__(self, port):
+    def __init__(self, port, settings="", more=""):
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="postrider-exim-"))
         self.home.chmod(0o755)
         self.said = ""
         for name in ("spool", "log"):
             (self.home / name).mkdir()
             shutil.chown(self.home / name, "nobody", "nogroup")
-        (self.home / "conf").write_text(CONF.format(home=self.home, port=port, program=exim_program()))
+        (self.home / "conf").write_text(CONF.format(home=self.home, port=port, program=exim_program(), settings=settings,
+                                                    more=more))
 
     def send(self, dialogue):
         done = subprocess.run([exim_program(), "-C", str(self.home / "conf"), "-odi", "-bs"],

@@ -32,7 +32,7 @@ exim_user = Debian-exim
 exim_group = Debian-exim
 never_users =
 keep_environment =
-tls_advertise_hosts =
+{main}
 chunking_advertise_hosts = *
 dsn_advertise_hosts = *
 smtputf8_advertise_hosts = *
@@ -43,7 +43,7 @@ acl_smtp_data = anybody
 domainlist local_domains = exim.example
 begin acl
 anybody:
-  accept
+{acl}
 begin routers
 onward:
   driver = manualroute
@@ -182,11 +182,12 @@ class Peer:
         os.chown(self.home / "mail", owner.pw_uid, owner.pw_gid)
         self.process = None
 
-    def spawn(self, *words, port):
+    def spawn(self, *words, port=None, ready=None):
+        """ready: else it answers on its port."""
         with (self.home / "out").open("ab") as out:
             self.process = subprocess.Popen(words, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
                                             start_new_session=True)
-        wait_until(lambda: answers(port), 20, self.log)
+        wait_until(ready or (lambda: answers(port)), 20, self.log)
         return self
 
     def log(self):
@@ -213,18 +214,24 @@ class Peer:
 
 
 class Exim(Peer):
-    """Takes mail for exim.example, sends all else on to the port `onward`."""
+    """Takes mail for exim.example, sends all else on to the port `onward`. main, acl, more: further settings, what its ACL
+    says, further sections."""
 
     user = "Debian-exim"
 
-    def __init__(self, onward=25):
+    def __init__(self, onward=25, main="tls_advertise_hosts =", acl="  accept", more=""):
         super().__init__()
         self.port = free_port()
         self.conf = self.home / "exim.conf"
-        self.conf.write_text(EXIM_MAIN.format(home=self.home, port=self.port, onward=onward, program=exim_program()))
+        self.conf.write_text(EXIM_MAIN.format(home=self.home, port=self.port, onward=onward, program=exim_program(),
+                                              main=main, acl=acl) + more)
         self.conf.chmod(0o644)
         (self.home / "spool").mkdir()
         os.chown(self.home / "spool", pwd.getpwnam(self.user).pw_uid, -1)
+
+    def mainlog(self):
+        path = self.home / "mainlog"
+        return path.read_text(errors="replace") if path.exists() else ""
 
     def start(self):
         return self.spawn(exim_program(), "-C", str(self.conf), "-bdf", "-q1m", port=self.port)

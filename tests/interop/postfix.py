@@ -63,8 +63,8 @@ postlog   unix-dgram n - n - 1 postlogd
 
 
 class Postfix:
-    def __init__(self, more=""):
-        """more: further settings; the last one said counts."""
+    def __init__(self, more="", services=""):
+        """more: further settings, of which the last one said counts; services: further lines of master.cf."""
         # Not below pytest's folder: Postfix's own users must be able to pass through.
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="postrider-postfix-"))
         self.home.chmod(0o755)
@@ -74,8 +74,16 @@ class Postfix:
             (self.home / name).mkdir()
         os.chown(self.home / "data", pwd.getpwnam("postfix").pw_uid, -1)
         os.chown(self.home / "mail", owner.pw_uid, owner.pw_gid)
-        (self.home / "etc/main.cf").write_text(MAIN.format(home=self.home, uid=owner.pw_uid, gid=owner.pw_gid) + more)
-        (self.home / "etc/master.cf").write_text(MASTER.format(port=self.port))
+        self.main = {}
+        self.set(MAIN.format(home=self.home, uid=owner.pw_uid, gid=owner.pw_gid) + more)
+        (self.home / "etc/master.cf").write_text(MASTER.format(port=self.port) + services)
+
+    def set(self, text):
+        """Lines NAME = VALUE; later ones count."""
+        for line in filter(None, text.splitlines()):
+            name, _, value = line.partition("=")
+            self.main[name.strip()] = value.strip()
+        (self.home / "etc/main.cf").write_text("".join(f"{name} = {value}\n" for name, value in self.main.items()))
 
     def command(self, word):
         return subprocess.run(["/usr/sbin/postfix", "-c", str(self.home / "etc"), word], capture_output=True,

@@ -229,6 +229,8 @@ static void auth_choose__strongest(void **state)
 		{"SCRAM-SHA-256 SCRAM-SHA-256-PLUS PLAIN", true, "SCRAM-SHA-256-PLUS"},
 		{"SCRAM-SHA-256 SCRAM-SHA-256-PLUS PLAIN", false, "SCRAM-SHA-256"},
 		{"SCRAM-SHA-1-PLUS", false, "none"},
+		{"CRAM-MD5 LOGIN", true, "LOGIN"},
+		{"CRAM-MD5", true, "CRAM-MD5"},
 		{"GSSAPI NTLM", true, "none"},
 		{"", true, "none"},
 	};

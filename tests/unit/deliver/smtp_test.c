@@ -411,7 +411,8 @@ static void reuse(void *arg)
 	assert_int_equal(cache_new(&cache), 0);
 	fake_hop_open(&hop, PIPELINED OK_ONE OK_ONE NO_ONE
 		"C: RSET\nS: 250 ok\n" OK_ONE "S: 421 idle\nX:\n---\n" PIPELINED OK_ONE
-		"C: MAIL\nC: RCPT\nC: DATA\nX:\n---\n" PIPELINED OK_ONE);
+		"C: MAIL\nC: RCPT\nC: DATA\nX:\n---\n" PIPELINED OK_ONE
+		"C: MAIL\nC: RCPT\nC: DATA\nS: 421 enough\nX:\n---\n" PIPELINED OK_ONE);
 	struct wanted_job job = {.port = hop.port, .rcpts = ONE};
 	expect_outcome(cache, &job, "0:delivered:250:2.0.0 ");
 	expect_outcome(cache, &job, "0:delivered:250:2.0.0 ");
@@ -425,6 +426,9 @@ static void reuse(void *arg)
 	/* It dies under MAIL, unanswered: once more, afresh. */
 	expect_outcome(cache, &job, "0:delivered:250:2.0.0 ");
 	assert_int_equal(hop.sessions, 3);
+	/* So many messages to a connection, and no more. */
+	expect_outcome(cache, &job, "0:delivered:250:2.0.0 ");
+	assert_int_equal(hop.sessions, 4);
 	end_cache(cache);
 	fake_hop_close(&hop);
 	assert_int_equal(hop.quits, 1);
