@@ -95,10 +95,11 @@ static int set_key(struct candidate *c, const struct candidate_ask *ask)
 	wire_put_span(&key, c->host);
 	wire_put_span(&key, j->path);
 	wire_put_span(&key, span_str(way->name));
-	wire_put_span(&key, span_str(way->helo));
+	wire_put_span(&key, span_str(way->from_v4.helo));
+	wire_put_span(&key, span_str(way->from_v6.helo));
 	wire_put_span(&key, span_str(way->user));
-	wire_put_span(&key, span_make(&way->from_v4.ss, way->from_v4.len));
-	wire_put_span(&key, span_make(&way->from_v6.ss, way->from_v6.len));
+	wire_put_span(&key, span_make(&way->from_v4.address.ss, way->from_v4.address.len));
+	wire_put_span(&key, span_make(&way->from_v6.address.ss, way->from_v6.address.len));
 	wire_put_u8(&key, (uint8_t)c->policy.want);
 	wire_put_u8(&key, c->policy.requiretls);
 	wire_put_u8(&key, c->target.san_only);

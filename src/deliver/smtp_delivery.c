@@ -7,8 +7,9 @@
  *   happened, and a fresh one is opened.
  * - A failed opportunistic handshake is repeated once in clear text, on a new connection.
  * - What a host said to the transaction is an answer: no other host is asked, but where the session
- *   broke before the final dot, or where the reply refuses our address: then the other family's
- *   addresses and the next hosts may do better (once a job).
+ *   broke before the final dot, or where the reply refuses our address: then another source of the
+ *   pool, once a job, and the other family's addresses and the next hosts, once a job, may do
+ * better.
  *
  * The site is told to be down only when every host failed by lookup, connection or greeting, or
  * refused our login: a policy's trouble is its domain's, and must not hold up others that share the
@@ -31,7 +32,8 @@ struct run {
 	struct way way;
 	uint64_t deadline_usec;
 	struct sts_answer sts;
-	bool second_chance; /* an address was refused: the other family only */
+	bool switched;	    /* an address was refused: from another source now */
+	bool second_chance; /* and again, or there is none: the other family only */
 	int refused_family;
 	/* What came of the hosts so far. */
 	struct outcome_rcpt failure;
@@ -39,7 +41,7 @@ struct run {
 	bool answered; /* a transaction has set the results, and they stand if nothing better comes
 			*/
 };
-enum next { NEXT_DONE, NEXT_HOST };
+enum next { NEXT_DONE, NEXT_HOST, NEXT_AGAIN /* the same host, from another source */ };
 
 static void note_failure(struct run *u, struct outcome_rcpt result, bool forever, bool down)
 {
@@ -108,6 +110,25 @@ static bool nothing_settled(const struct delivery *d)
 	return !d->dotted;
 }
 
+/* Our address is refused. true: there is another one to go from. */
+static bool switch_source(struct run *u, const struct address *refused)
+{
+	struct buf b = BUF_INIT(128);
+	address_format_host(refused, &b);
+	bool switched = !u->switched && way_switch_source(&u->way, refused, hosts_random(NULL));
+	if (switched) {
+		u->switched = true;
+	} else {
+		u->second_chance = true;
+		u->refused_family = refused->ss.ss_family;
+	}
+	delivery_fact(u->d, "our address %.*s is refused%s", SPAN_FMT(buf_span(&b)),
+		switched ? ": once more, from another one"
+			 : ": once more where the other family is at hand");
+	buf_done(&b);
+	return switched;
+}
+
 /* NEXT_HOST: this host's other addresses or the next hosts may do better; the results are set. */
 SUSPENDS static enum next transfer(struct run *u, struct smtp_client *c, struct span key, int *ret)
 {
@@ -127,10 +148,10 @@ SUSPENDS static enum next transfer(struct run *u, struct smtp_client *c, struct 
 	if (r == -ESTALE || r == -ECANCELED)
 		return NEXT_DONE;
 	bool refused = !u->second_chance && address_was_refused(u, &local);
-	if (refused) {
-		u->second_chance = true;
-		u->refused_family = local.ss.ss_family;
-	}
+	if (refused)
+		u->answered = true;
+	if (refused && switch_source(u, &local))
+		return NEXT_AGAIN;
 	if (!refused && (r >= 0 || !nothing_settled(u->d)))
 		return NEXT_DONE;
 	u->answered = true;
@@ -156,8 +177,7 @@ static void note_open_failure(struct run *u, const struct smtp_failure *f)
 		!refusal_is_of_address(
 			f->result.code, f->result.enhanced, f->result.text, &f->local))
 		return;
-	u->second_chance = true;
-	u->refused_family = f->local.ss.ss_family;
+	(void)switch_source(u, &f->local);
 }
 
 static void log_fallback(const struct run *u, const struct smtp_failure *f)
@@ -244,14 +264,18 @@ SUSPENDS static enum next use_addresses(struct run *u, struct candidate *c)
 			if (c->addresses.n == 0)
 				break;
 		}
+		bool before = u->switched;
 		int r = open_host(u, c, &client);
 		if (r == -ECANCELED)
 			return NEXT_DONE;
+		if (u->switched && !before)
+			return NEXT_AGAIN;
 		if (r < 0)
 			continue;
 		struct address peer = client->peer;
-		if (transfer(u, client, c->key, &r) == NEXT_DONE)
-			return NEXT_DONE;
+		enum next next = transfer(u, client, c->key, &r);
+		if (next != NEXT_HOST)
+			return next;
 		for (unsigned i = c->addresses.n; i-- > 0;)
 			if (address_equal_host(&c->addresses.list[i], &peer))
 				addresses_remove(&c->addresses, i);
@@ -352,7 +376,7 @@ SUSPENDS static enum next use_host(struct run *u, struct span host)
 	if (kept) {
 		STATS_ADD(outbound_reused_total, 1);
 		enum next next = transfer(u, kept, c->key, &r);
-		if (r != -ESTALE && (next == NEXT_DONE || !u->second_chance))
+		if (r != -ESTALE && (next != NEXT_HOST || !u->second_chance))
 			return next;
 	}
 	tell_host(u, c);
@@ -383,7 +407,9 @@ void smtp_deliver(struct delivery *d, const struct outbound *out)
 		next = NEXT_DONE;
 	}
 	for (uint32_t i = 0; i < n && next == NEXT_HOST && loop_now_usec() < u.deadline_usec; i++)
-		next = use_host(&u, hosts[i]);
+		do
+			next = use_host(&u, hosts[i]);
+		while (next == NEXT_AGAIN);
 	if (next == NEXT_HOST)
 		settle(&u);
 	way_done(&u.way);

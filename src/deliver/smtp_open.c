@@ -85,8 +85,8 @@ SUSPENDS static int connect_any(struct opening *o)
 	struct dial dial_ask = {
 		.addresses = ask->addresses->list,
 		.n = ask->addresses->n,
-		.from_v4 = way->from_v4.len ? &way->from_v4 : NULL,
-		.from_v6 = way->from_v6.len ? &way->from_v6 : NULL,
+		.from_v4 = way->from_v4.address.len ? &way->from_v4.address : NULL,
+		.from_v6 = way->from_v6.address.len ? &way->from_v6.address : NULL,
 		.timeout_usec = ask->d->job.connect_timeout,
 		.deadline_usec = ask->deadline_usec,
 	};
@@ -187,7 +187,7 @@ static int fail_reply(struct opening *o, enum smtp_stage stage)
 
 SUSPENDS static int hello(struct opening *o)
 {
-	int r = smtp_client_hello(o->c, o->ask->way->helo, o->usec, &o->reply);
+	int r = smtp_client_hello(o->c, way_helo(o->ask->way, &o->c->local), o->usec, &o->reply);
 	if (r < 0)
 		return fail_stream(
 			o, OPEN_GREETING, r, o->c->lmtp ? "sending LHLO" : "sending EHLO");

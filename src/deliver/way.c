@@ -220,39 +220,72 @@ static int copy_strings(
 	return 0;
 }
 
-/* One of that family's sources, by weight. */
-static const struct config_source *choose(
-	const struct config_outbound *o, int family, uint64_t random)
+/* One of that family's sources, by weight; not the one at `but` (may be NULL). */
+static const struct way_source *choose(
+	const struct way *way, int family, const struct address *but, uint64_t random)
 {
 	uint64_t total = 0;
-	for (size_t i = 0; i < o->n_sources; i++)
-		total += o->sources[i].address.ss.ss_family == family ? o->sources[i].weight : 0;
-	uint64_t lot = total ? random % total : 0;
+	const struct way_source *found = NULL;
+	for (int round = 0; round < 2 && !found; round++) {
+		uint64_t lot = total ? random % total : 0;
+		total = 0;
+		for (size_t i = 0; i < way->n_pool && !found; i++) {
+			const struct way_source *s = &way->pool[i];
+			if (s->address.ss.ss_family != family ||
+				(but && address_equal_host(&s->address, but)))
+				continue;
+			total += s->weight;
+			if (round == 1 && lot < total)
+				found = s;
+		}
+	}
+	return found;
+}
+
+static int copy_pool(
+	const struct config_outbound *o, const char *hostname, struct arena *a, struct way *way)
+{
+	way->pool = arena_alloc(a, (o->n_sources + 1) * sizeof(*way->pool));
+	if (!way->pool)
+		return -ENOMEM;
 	for (size_t i = 0; i < o->n_sources; i++) {
 		const struct config_source *s = &o->sources[i];
-		if (s->address.ss.ss_family != family)
-			continue;
-		if (lot < s->weight)
-			return s;
-		lot -= s->weight;
+		const char *helo = s->name ? arena_str(a, span_str(s->name)) : hostname;
+		if (!helo)
+			return -ENOMEM;
+		way->pool[way->n_pool++] = (struct way_source){s->address, helo, s->weight};
 	}
-	return NULL;
+	return 0;
 }
 
 static int set_source(const struct config *c, const struct config_outbound *o, uint64_t random,
-	struct arena *a, struct way *ret)
+	struct arena *a, struct way *way)
 {
-	const struct config_source *v4 = choose(o, AF_INET, random);
-	const struct config_source *v6 = choose(o, AF_INET6, random >> 16);
-	const char *name = v6 && v6->name ? v6->name : v4 && v4->name ? v4->name : NULL;
-	if (v4)
-		ret->from_v4 = v4->address;
-	if (v6)
-		ret->from_v6 = v6->address;
-	if (!name)
-		name = c && c->hostname ? c->hostname : "localhost";
-	ret->helo = arena_str(a, span_str(name));
-	return ret->helo ? 0 : -ENOMEM;
+	const char *hostname = arena_str(a, span_str(c && c->hostname ? c->hostname : "localhost"));
+	int r = hostname ? copy_pool(o, hostname, a, way) : -ENOMEM;
+	if (r < 0)
+		return r;
+	const struct way_source none = {.helo = hostname};
+	const struct way_source *v4 = choose(way, AF_INET, NULL, random);
+	const struct way_source *v6 = choose(way, AF_INET6, NULL, random >> 16);
+	way->from_v4 = v4 ? *v4 : none;
+	way->from_v6 = v6 ? *v6 : none;
+	return 0;
+}
+
+bool way_switch_source(struct way *way, const struct address *refused, uint64_t random)
+{
+	int family = refused->ss.ss_family;
+	const struct way_source *other = choose(way, family, refused, random);
+	if (!other || (family != AF_INET && family != AF_INET6))
+		return false;
+	*(family == AF_INET6 ? &way->from_v6 : &way->from_v4) = *other;
+	return true;
+}
+
+const char *way_helo(const struct way *way, const struct address *local)
+{
+	return local->ss.ss_family == AF_INET6 ? way->from_v6.helo : way->from_v4.helo;
 }
 
 int way_find(const struct ways *w, const struct config *c, const struct job *job, uint64_t random,

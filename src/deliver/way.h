@@ -21,6 +21,11 @@ struct span ways_roots(const struct ways *w); /* the default ones, PEM; borrowed
 MUST_CHECK int ways_add_roots(struct ways *w, const char *name, struct span pem);
 MUST_CHECK int ways_add_credentials(struct ways *w, const char *name, struct span text);
 
+struct way_source {
+	struct address address; /* to connect from; len 0: the system chooses */
+	const char *helo;	/* the name for EHLO */
+	unsigned weight;
+};
 struct way {
 	const char *name; /* "relay", a route's title, or "" */
 	enum tls_level tls;
@@ -30,12 +35,18 @@ struct way {
 	size_t n_fingerprints;
 	X509_STORE *roots; /* owned by the way: way_done; NULL: there are none */
 	bool own_roots;
-	struct address from_v4, from_v6; /* len 0: the system chooses */
-	const char *helo;
+	struct way_source from_v4, from_v6;
+	struct way_source *pool; /* all of the route's, for another try (way_switch_source) */
+	size_t n_pool;
 	bool wants_auth;
 	const char *user, *password; /* NULL with wants_auth: the file could not be used */
 };
 /* All in the arena but the roots. random chooses among sources. -ENOMEM. */
 MUST_CHECK int way_find(const struct ways *w, const struct config *c, const struct job *job,
 	uint64_t random, struct arena *a, struct way *ret);
+/* That address of ours is refused: another of the pool's and of its family takes its place. false:
+ * there is none. */
+bool way_switch_source(struct way *way, const struct address *refused, uint64_t random);
+/* The name for EHLO on a connection from that address. */
+const char *way_helo(const struct way *way, const struct address *local);
 void way_done(struct way *way);
