@@ -120,9 +120,14 @@ void config_dump(const struct config *c, struct buf *out);
 MUST_CHECK int config_parse_dump(struct span text, struct config **ret_config);
 void config_free(struct config *c); /* NULL allowed */
 void config_freep(struct config **c);
-/* ETRN (RFC 1985): may anybody ask for a try to deliver what waits for the domain; for any at all?
- */
-bool config_etrn(const struct config *c, struct span domain);
+/* ETRN (RFC 1985): may anybody ask for a try to deliver what waits for the node ("domain",
+ * "@domain",
+ * "#queue"), and what does it mean; is there any at all? */
+struct etrn_wish {
+	struct span domain; /* of node */
+	bool below;	    /* and all domains below it */
+};
+bool config_etrn(const struct config *c, struct span node, struct etrn_wish *ret);
 bool config_etrn_somewhere(const struct config *c);
 /* -c FILE or NULL; else POSTRIDER_CONFIG; else /etc/postrider/postrider.conf; else NULL (the
  * evaluation mode). A named file that is missing is not this function's error. */

@@ -25,6 +25,7 @@ struct admin_request {
 	bool all;
 	struct span sender, recipient, domain,
 		site;	   /* filters: sender/recipient exact or "*@domain" */
+	bool below;	   /* domain, and all domains below it; never sent */
 	struct span state; /* "ready", "deferred", "held", "in-flight" */
 	struct span via;   /* release --via */
 	bool no_bounce; /* drop without telling the sender (the default tells nobody; see man page)

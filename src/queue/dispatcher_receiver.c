@@ -365,17 +365,20 @@ static int on_etrn(struct peer *p, struct span payload)
 {
 	struct dispatcher *d = p->d;
 	struct wire w = wire_reader(payload);
-	struct admin_request r = {.verb = ADMIN_QUEUE_RETRY, .domain = wire_get_span(&w)};
+	struct span node = wire_get_span(&w);
+	struct etrn_wish wish;
 
 	if (w.error)
 		return w.error;
-	if (!d->started || !config_etrn(role_config(d->process), r.domain) ||
-		!etrn_is_due(d, r.domain))
+	if (!d->started || !config_etrn(role_config(d->process), node, &wish) ||
+		!etrn_is_due(d, node))
 		return 0;
+	struct admin_request r = {
+		.verb = ADMIN_QUEUE_RETRY, .domain = wish.domain, .below = wish.below};
 	dispatcher_event(d);
 	uint64_t n = queue_command(d->queue, &r);
 	struct log_line *l = log_begin(LOG_LEVEL_INFO, "etrn");
-	log_span(l, "domain", r.domain);
+	log_span(l, "domain", node);
 	log_u64(l, "messages", n);
 	log_end(l);
 	return 0;

@@ -52,12 +52,21 @@ bool queue_request_is_open(const struct admin_request *r)
 	       r->site.len || r->state.len;
 }
 
+static bool domain_matches(const struct admin_request *a, struct span domain)
+{
+	size_t more = domain.len - a->domain.len;
+
+	if (!a->below || domain.len <= a->domain.len)
+		return span_equal_nocase(domain, a->domain);
+	return domain.ptr[more - 1] == '.' && span_equal_nocase(span_from(domain, more), a->domain);
+}
+
 bool queue_match_rcpt(const struct mail *m, const struct rcpt *r, const struct admin_request *a)
 {
 	if (a->recipient.len && !address_matches(a->recipient, rcpt_address(r)) &&
 		!address_matches(a->recipient, rcpt_envelope(m, r)))
 		return false;
-	if (a->domain.len && !span_equal_nocase(domain_of(rcpt_address(r)), a->domain))
+	if (a->domain.len && !domain_matches(a, domain_of(rcpt_address(r))))
 		return false;
 	if (a->site.len && (!r->hop || !span_equal(a->site, span_make(r->hop->site->key,
 								    r->hop->site->key_len))))

@@ -104,6 +104,7 @@ void event_xclient(const struct session *s)
 	if (l)
 		address_format_host(&s->peer, &text);
 	log_span(l, "proxy", buf_span(&text));
+	peer(l, "name", buf_span(&s->name));
 	peer(l, "helo", buf_span(&s->helo));
 	log_span(l, "login", buf_span(&s->login));
 	log_end(l);

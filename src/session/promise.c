@@ -23,6 +23,7 @@ static int prepend_received(struct session *s, struct incoming *in, struct span 
 	struct received r = {
 		.helo = buf_span(&s->helo),
 		.client = s->origin.local ? SPAN_NULL : client,
+		.name = buf_span(&s->name),
 		.unix_client = address_is_unix(&s->origin.client),
 		.hidden = session_is_logged_in(s) && s->config->auth.hide_client,
 		.uid = s->origin.uid,

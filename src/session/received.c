@@ -35,6 +35,9 @@ void received_format(const struct received *r, struct buf *out)
 		buf_str(out, "from ");
 		buf_put(out, r->helo);
 		buf_str(out, " (");
+		buf_put(out, r->name);
+		if (r->name.len > 0)
+			buf_char(out, ' ');
 		if (r->unix_client)
 			buf_str(out, "local");
 		else

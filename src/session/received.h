@@ -5,6 +5,7 @@
 struct received {
 	struct span helo;     /* argument of HELO or EHLO */
 	struct span client;   /* address text without brackets; empty: a local submitter */
+	struct span name;     /* of the client, as a proxy has it; empty: none */
 	bool unix_client;     /* by a unix socket: it has no address */
 	uint64_t uid;	      /* of the local submitter */
 	bool hidden;	      /* the client's name and address stay out */

@@ -52,12 +52,14 @@ static bool take_smtputf8(struct span *argument)
 	return true;
 }
 
-struct verdict recipient_argument(const struct session *s, struct span argument, struct buf *out)
+struct verdict recipient_argument(
+	const struct session *s, struct span argument, struct buf *out, bool *ret_utf8)
 {
 	struct path p;
 	struct buf ascii = BUF_INIT(DOMAIN_MAX + 1);
 
 	bool utf8 = s->extended && take_smtputf8(&argument);
+	*ret_utf8 = utf8;
 	if (!utf8 && !text_is_ascii(argument))
 		return VERDICT(553, "5.6.7", "A non-ASCII address needs SMTPUTF8");
 	if (argument.len > 2 && argument.ptr[0] == '<' && argument.ptr[argument.len - 1] == '>')

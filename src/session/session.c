@@ -220,6 +220,7 @@ static void session_free(struct session *s)
 	stream_free(s->io);
 	tls_server_unref(s->tls_server);
 	buf_done(&s->helo);
+	buf_done(&s->name);
 	buf_done(&s->login);
 	buf_done(&s->exporter);
 	buf_done(&s->end_point);
@@ -299,6 +300,7 @@ int session_start(struct server *srv, int fd, const struct session_origin *origi
 	s->number = srv->next_session++;
 	s->started_usec = loop_now_usec();
 	s->helo = BUF_INIT(DOMAIN_MAX + 1);
+	s->name = BUF_INIT(DOMAIN_MAX);
 	s->login = BUF_INIT(PATH_MAX_SMTP + DOMAIN_MAX);
 	s->exporter = s->end_point = s->fingerprint = BUF_INIT(64);
 	s->subject = BUF_INIT(4096);

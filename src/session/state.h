@@ -14,6 +14,7 @@ struct session {
 	struct fiber *fiber;
 	struct stream *io;
 	struct address peer;  /* the client at the greeting, whatever XCLIENT says later */
+	struct buf name;      /* of the client, by XCLIENT; empty: nobody said one */
 	struct buf forwarded; /* of XFORWARD, for the log: "ADDR=192.0.2.1 HELO=x" */
 	uint64_t number;      /* in the log */
 	uint64_t started_usec;

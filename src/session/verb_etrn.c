@@ -4,15 +4,24 @@
  *
  *   etrn-command = "ETRN" SP ( ( [ "@" ] Domain ) / ( "#" queue-name ) ) CRLF
  *
- * "@" (subdomains, too) and "#" (queues by name) are for servers that have such; 5.3 lets others
- * answer 458 or 459. */
+ * What "@" and "#" mean here is said in config/etrn.c. */
 #include "mail/path.h"
 #include "session/reply.h"
 #include "session/verb.h"
 
-struct verdict verb_etrn(struct session *s, const struct command *c)
+static bool is_node(struct span node)
 {
 	enum domain_kind kind;
+
+	if (node.ptr[0] == '#')
+		return node.len > 1 && span_index(node, ' ') == node.len;
+	return domain_parse(span_from(node, node.ptr[0] == '@'), false, &kind) == 0 &&
+	       kind == DOMAIN_NAME;
+}
+
+struct verdict verb_etrn(struct session *s, const struct command *c)
+{
+	struct etrn_wish wish;
 
 	if (s->origin.role == LISTENER_LMTP || !config_etrn_somewhere(s->config))
 		return VERDICT(502, "5.5.1", "ETRN is not available");
@@ -20,13 +29,12 @@ struct verdict verb_etrn(struct session *s, const struct command *c)
 		return VERDICT(503, "5.5.1", "EHLO first");
 	if (s->tx.open) /* 5.1 */
 		return VERDICT(503, "5.5.1", "Not in a transaction");
-	bool special = c->argument.ptr[0] == '@' || c->argument.ptr[0] == '#';
-	if (!special && (domain_parse(c->argument, false, &kind) < 0 || kind != DOMAIN_NAME))
-		return VERDICT(501, "5.5.4", "Syntax: ETRN domain");
-	if (special || !config_etrn(s->config, c->argument))
+	if (!is_node(c->argument))
+		return VERDICT(501, "5.5.4", "Syntax: ETRN domain, @domain or #queue");
+	if (!config_etrn(s->config, c->argument, &wish))
 		return VERDICT(459, "4.7.1", "Node not allowed");
 	if (!intake_ask_retry(s->server->intake, c->argument))
 		return VERDICT(458, "4.3.0", "Unable to queue messages for that node now");
 	return reply_text(s, 250, "2.0.0", "Queuing for node %.*s started",
-		SPAN_FMT(c->argument)); /* a domain: clean text */
+		SPAN_FMT(c->argument)); /* a domain, or a title of ours: clean text */
 }

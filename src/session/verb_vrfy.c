@@ -22,8 +22,9 @@ static SUSPENDS struct verdict verify(struct session *s, struct span canonical)
 struct verdict verb_vrfy(struct session *s, const struct command *c)
 {
 	struct buf canonical = BUF_INIT(PATH_MAX_SMTP * 2);
+	bool utf8 = false; /* what is told back is no more than what was said */
 
-	struct verdict v = recipient_argument(s, c->argument, &canonical);
+	struct verdict v = recipient_argument(s, c->argument, &canonical, &utf8);
 	if (verdict_is_ok(v))
 		v = verify(s, buf_span(&canonical));
 	else if (v.code == 501) /* a user's name, say: 3.5.1 leaves open what a string may be */

@@ -73,7 +73,8 @@ static bool attribute_take(struct attributes *a, struct span word, unsigned allo
 	int name = attribute_find(span_head(word, equals), allowed);
 	struct span value = span_from(word, equals + 1);
 
-	if (name < 0 || equals == word.len || value.len == 0)
+	/* Twice the same would leave open which of them counts. */
+	if (name < 0 || equals == word.len || value.len == 0 || (a->said & BIT(name)))
 		return false;
 	size_t before = a->text.len;
 	bool unavailable = span_equal_nocase(value, SPAN_LIT("[UNAVAILABLE]")) ||
@@ -98,6 +99,14 @@ static bool attributes_parse(struct attributes *a, struct span argument, unsigne
 		argument = span_from(argument, space + 1);
 	}
 	return a->said != 0;
+}
+
+/* Empty is unavailable. */
+static bool is_name(struct span name)
+{
+	enum domain_kind kind;
+
+	return name.len == 0 || (domain_parse(name, false, &kind) == 0 && kind == DOMAIN_NAME);
 }
 
 /* ---- XCLIENT ---- */
@@ -126,6 +135,10 @@ static void begin_again(struct session *s, const struct attributes *a)
 	buf_reset(&s->login);
 	s->extended = false;
 	s->transactions = 0;
+	if (is_said(a, ATTR_NAME)) {
+		buf_reset(&s->name);
+		buf_put(&s->name, value_of(a, ATTR_NAME));
+	}
 	buf_put(&s->helo, value_of(a, ATTR_HELO));
 	buf_put(&s->login, value_of(a, ATTR_LOGIN));
 	if (s->helo.len > 0)
@@ -146,6 +159,8 @@ static struct verdict xclient(struct session *s, const struct attributes *a)
 		return VERDICT(501, "5.5.4", "PROTO is SMTP or ESMTP");
 	if (helo.len > 0 && !ehlo_argument_ok(helo))
 		return VERDICT(501, "5.5.4", "HELO is no name");
+	if (!is_name(value_of(a, ATTR_NAME)))
+		return VERDICT(501, "5.5.4", "NAME is no name");
 	s->origin.client = client;
 	s->origin.server = server;
 	begin_again(s, a);
@@ -192,12 +207,23 @@ struct verdict verb_xclient(struct session *s, const struct command *c)
 
 /* ---- XFORWARD ---- */
 
+static bool xforward_ok(const struct attributes *a)
+{
+	struct address unused = {.len = 0};
+	struct span source = value_of(a, ATTR_SOURCE);
+
+	return read_address(a, ATTR_ADDR, ATTR_PORT, &unused) && is_name(value_of(a, ATTR_NAME)) &&
+	       (source.len == 0 || span_equal_nocase(source, SPAN_LIT("LOCAL")) ||
+		       span_equal_nocase(source, SPAN_LIT("REMOTE")));
+}
+
 struct verdict verb_xforward(struct session *s, const struct command *c)
 {
 	struct attributes a = {.text = BUF_INIT(COMMAND_LINE_MAX_EXTENDED)};
 
 	struct verdict v = check_state(s, session_may_xforward(s));
-	if (verdict_is_ok(v) && !attributes_parse(&a, c->argument, XFORWARD_ATTRS))
+	if (verdict_is_ok(v) &&
+		(!attributes_parse(&a, c->argument, XFORWARD_ATTRS) || !xforward_ok(&a)))
 		v = VERDICT(501, "5.5.4", "Syntax: XFORWARD name=value...");
 	if (verdict_is_ok(v)) {
 		/* "ADDR=192.0.2.1 HELO=x": several commands add up, until a message is through. */

@@ -28,6 +28,7 @@ postmaster:
 ALIASES = """\
 team: alice, bob
 abuse: postmaster
+world: alice, jürgen@any.example
 """
 
 CONFIG = """\
