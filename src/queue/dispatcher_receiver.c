@@ -14,7 +14,7 @@
 
 #include "base/log.h"
 #include "base/stats.h"
-#include "spool/recover.h"
+#include "queue/reclaim.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -189,91 +189,35 @@ static bool given_remove(struct peer *p, uint64_t sequence)
 
 /* ---- segments back ---- */
 
-/* Segments of a slot whose writer writes no more: the file is synced, COMMITs that nobody told us
- * of are taken, and only when that is done for all of them is any released: a COMMIT in one may
- * have its chunks in another. */
-struct reclaim_item {
-	struct disk_op op;
-	struct reclaim *all;
-	uint64_t sequence;
-};
-struct reclaim {
-	struct dispatcher *d;
-	size_t n, running;
-	struct reclaim_item items[];
-};
-
-static int rescan_commit(
-	void *arg, uint64_t id, const struct record_ref *ref, struct span payload, bool damaged)
+static void on_found(void *arg, uint16_t slot, uint64_t id, const struct record_ref *ref)
 {
-	struct dispatcher *d = arg;
-	const struct store_segment *s = store_find(d->store, ref->segment);
-	struct commit_notice n = {id, ref->segment, ref->offset, ref->length};
+	const struct commit_notice n = {id, ref->segment, ref->offset, ref->length};
 
-	(void)payload;
-	(void)damaged; /* looked at again when it is taken */
-	notice(d, s->head.slot, &n);
-	return 0;
+	notice(arg, slot, &n);
 }
 
-static void rescan_damage(
-	void *arg, const struct store_segment *s, uint64_t offset, uint64_t octets)
+static void on_damage(void *arg, const struct store_segment *s, uint64_t offset, uint64_t octets)
 {
 	(void)arg;
 	dispatcher_log_damage(s->name, offset, octets, "octets that should be a record");
 }
 
-static int rescan_records(struct dispatcher *d, struct store_segment *s)
-{
-	static const struct recover_ops ops = {.commit = rescan_commit, .damage = rescan_damage};
-
-	return spool_recover_segment(d->seam, d->store, s, s->known_end, &ops, d);
-}
-
-static void reclaim_damaged(struct store_segment *s, int error)
+static void on_failed(void *arg, const struct store_segment *s, int error)
 {
 	struct log_line *l = log_begin(LOG_LEVEL_ERROR, "spool-damaged");
 
+	(void)arg;
 	log_str(l, "file", s->name);
 	log_errno(l, error);
 	log_str(l, "action", "its last commits may be incomplete; kept for inspection");
 	log_end(l);
 	STATS_ADD(spool_errors_total, 1);
-	s->damaged = true;
 }
 
-static void reclaim_end(struct reclaim *all)
+static bool is_given(void *arg, uint64_t sequence)
 {
-	struct dispatcher *d = all->d;
+	const struct dispatcher *d = arg;
 
-	for (size_t i = 0; i < all->n; i++) {
-		struct store_segment *s = store_find(d->store, all->items[i].sequence);
-		/* What recovery has not come to yet, it will read as a whole. */
-		if (!s || (!d->started && s->known_end == 0))
-			continue;
-		int r = rescan_records(d, s);
-		if (r < 0)
-			reclaim_damaged(s, r);
-	}
-	for (size_t i = 0; i < all->n; i++)
-		store_release(d->store, all->items[i].sequence);
-	free(all);
-}
-
-static void reclaim_synced(struct disk_op *op, int result)
-{
-	struct reclaim_item *item = CONTAINER_OF(op, struct reclaim_item, op);
-	struct reclaim *all = item->all;
-	struct store_segment *s = store_find(all->d->store, item->sequence);
-
-	if (result < 0 && s)
-		reclaim_damaged(s, result);
-	if (--all->running == 0)
-		reclaim_end(all);
-}
-
-static bool is_given(struct dispatcher *d, uint64_t sequence)
-{
 	list_foreach (n, &d->peers) {
 		const struct peer *p = CONTAINER_OF(n, struct peer, node);
 		for (unsigned i = 0; i < p->n_given; i++)
@@ -283,28 +227,24 @@ static bool is_given(struct dispatcher *d, uint64_t sequence)
 	return false;
 }
 
+static bool has_started(void *arg)
+{
+	return ((const struct dispatcher *)arg)->started;
+}
+
 /* What is open in this slot and given to nobody alive: held by a receiver that is gone, or by one
  * that outlived an earlier dispatcher and has since turned to us (receiver_frame). */
 static void reclaim(struct dispatcher *d, uint16_t slot)
 {
-	size_t max = store_count(d->store) + 1;
-	struct reclaim *all = calloc(1, sizeof(*all) + max * sizeof(all->items[0]));
+	static const struct reclaim_ops ops = {
+		.is_given = is_given,
+		.started = has_started,
+		.found = on_found,
+		.damage = on_damage,
+		.failed = on_failed,
+	};
 
-	if (!all)
-		abort();
-	all->d = d;
-	all->running = 1;
-	for (struct store_segment *s = NULL; (s = store_next(d->store, slot, s)) && all->n < max;) {
-		if (s->state != SEGMENT_OPEN || is_given(d, s->head.sequence))
-			continue;
-		struct reclaim_item *item = &all->items[all->n++];
-		*item = (struct reclaim_item){
-			.op.done = reclaim_synced, .all = all, .sequence = s->head.sequence};
-		all->running++;
-		d->seam->ops->sync(s->file, &item->op);
-	}
-	if (--all->running == 0)
-		reclaim_end(all);
+	reclaim_slot(d->seam, d->store, slot, &ops, d);
 }
 
 static int on_segment_back(struct peer *p, struct frame *f)

@@ -2,6 +2,8 @@
  * queue/dispatcher_spool.c and dispatcher_receiver.c, whose rules these are. */
 #include "desk.h"
 
+#include "queue/reclaim.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -286,28 +288,12 @@ void desk_notice(struct desk *d, const struct held_notice *n)
 
 /* ---- segments back ---- */
 
-struct reclaim_item {
-	struct disk_op op;
-	struct reclaim *all;
-	uint64_t sequence;
-};
-struct reclaim {
-	struct desk *d;
-	size_t n, running;
-	struct reclaim_item items[];
-};
-
-static int rescan_commit(
-	void *arg, uint64_t id, const struct record_ref *ref, struct span payload, bool damaged)
+static void on_found(void *arg, uint16_t slot, uint64_t id, const struct record_ref *ref)
 {
 	struct desk *d = arg;
-	const struct store_segment *s = store_find(d->store, ref->segment);
 
-	(void)payload;
-	(void)damaged;
 	d->w->count.late_commits++;
-	desk_notice(d, &(struct held_notice){s->head.slot, id, *ref});
-	return 0;
+	desk_notice(d, &(struct held_notice){slot, id, *ref});
 }
 
 static void rescan_damage(
@@ -320,45 +306,26 @@ static void rescan_damage(
 	world_damage(d->w, "a segment");
 }
 
-static void reclaim_end(struct reclaim *all)
+static void on_failed(void *arg, const struct store_segment *s, int error)
 {
-	static const struct recover_ops ops = {.commit = rescan_commit, .damage = rescan_damage};
-	struct desk *d = all->d;
+	struct desk *d = arg;
 
-	for (size_t i = 0; i < all->n && !d->closing; i++) {
-		struct store_segment *s = store_find(d->store, all->items[i].sequence);
-		if (!s || (d->phase != DESK_STARTED && s->known_end == 0))
-			continue;
-		int r = spool_recover_segment(d->seam, d->store, s, s->known_end, &ops, d);
-		if (r < 0)
-			violation(d->w, "segment %" PRIu64 " cannot be rescanned: %d",
-				all->items[i].sequence, r);
-	}
-	for (size_t i = 0; i < all->n && !d->closing; i++) {
-		trace(d->w, "dispatcher: segment %" PRIu64 " is reclaimed", all->items[i].sequence);
-		d->w->count.reclaimed++;
-		store_release(d->store, all->items[i].sequence);
-	}
-	free(all);
+	trace(d->w, "segment %" PRIu64 " cannot be synced: %d", s->head.sequence, error);
+	world_damage(d->w, "a segment that cannot be synced");
 }
 
-static void reclaim_synced(struct disk_op *op, int result)
+static void on_released(void *arg, uint64_t sequence)
 {
-	struct reclaim_item *item = CONTAINER_OF(op, struct reclaim_item, op);
-	struct reclaim *all = item->all;
+	struct desk *d = arg;
 
-	if (result < 0 && !all->d->closing) {
-		struct store_segment *s = store_find(all->d->store, item->sequence);
-		world_damage(all->d->w, "a segment that cannot be synced");
-		if (s)
-			s->damaged = true;
-	}
-	if (--all->running == 0)
-		reclaim_end(all);
+	trace(d->w, "dispatcher: segment %" PRIu64 " is reclaimed", sequence);
+	d->w->count.reclaimed++;
 }
 
-static bool is_given(struct desk *d, uint64_t sequence)
+static bool is_given(void *arg, uint64_t sequence)
 {
+	const struct desk *d = arg;
+
 	list_foreach (n, &d->peers) {
 		const struct peer *p = CONTAINER_OF(n, struct peer, node);
 		for (unsigned i = 0; i < p->n_given; i++)
@@ -368,24 +335,29 @@ static bool is_given(struct desk *d, uint64_t sequence)
 	return false;
 }
 
+static bool has_started(void *arg)
+{
+	return ((const struct desk *)arg)->phase == DESK_STARTED;
+}
+
+static bool has_ended(void *arg)
+{
+	return ((const struct desk *)arg)->closing;
+}
+
 void desk_reclaim(struct desk *d, uint16_t slot)
 {
-	size_t max = store_count(d->store) + 1;
-	struct reclaim *all = must(calloc(1, sizeof(*all) + max * sizeof(all->items[0])));
+	static const struct reclaim_ops ops = {
+		.is_given = is_given,
+		.started = has_started,
+		.ended = has_ended,
+		.found = on_found,
+		.damage = rescan_damage,
+		.failed = on_failed,
+		.released = on_released,
+	};
 
-	all->d = d;
-	all->running = 1;
-	for (struct store_segment *s = NULL; (s = store_next(d->store, slot, s)) && all->n < max;) {
-		if (s->state != SEGMENT_OPEN || is_given(d, s->head.sequence))
-			continue;
-		struct reclaim_item *item = &all->items[all->n++];
-		*item = (struct reclaim_item){
-			.op.done = reclaim_synced, .all = all, .sequence = s->head.sequence};
-		all->running++;
-		d->seam->ops->sync(s->file, &item->op);
-	}
-	if (--all->running == 0)
-		reclaim_end(all);
+	reclaim_slot(d->seam, d->store, slot, &ops, d);
 }
 
 void desk_claim(struct desk *d)
