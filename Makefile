@@ -109,6 +109,10 @@ bench: build-bench
 bench-quick: build-bench
 	@$(PYTHON) bench/run.py build-bench/src/postrider build-bench/work --quick
 
+# Postrider alone: many connections, queued messages, next hops; large messages; starts.
+bench-scale: build-bench
+	@$(PYTHON) bench/scale.py build-bench/src/postrider build-bench/work
+
 # ---- lint ----
 
 lint:
@@ -125,4 +129,4 @@ install: all
 clean:
 	rm -rf build build-asan build-gcc build-clang build-fuzz build-bench
 
-.PHONY: build-asan build-bench bench-quick instructions
+.PHONY: build-asan build-bench bench-quick bench-scale instructions

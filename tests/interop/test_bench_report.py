@@ -10,6 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
 
 import cells  # noqa: E402
 import report  # noqa: E402
+import scale  # noqa: E402
 
 
 def runs(*values, **more):
@@ -75,3 +76,13 @@ def test_chart__has_rates_only_and_marks_what_is_missing():
     assert [line.split('"')[2].split() for line in rows] == [["20000.0", "10000.0", "1000.0", "355.0"],
                                                              ["?", "15000.0", "?", "280.0"], ["?", "1.0", "?", "?"]]
     assert "set output 'x.svg'" in script
+
+
+def test_scaling_page__has_a_table_for_each_kind_and_says_what_failed():
+    facts = {"small": False, "machine": "2 cores", "load": 0.1, "began": "2026-01-02", "tables": {
+        "queued": [{"step": 1000, "accepted a second": 20000.0, "lost": 0}, {"step": 1000000, "failed": "9 of 1000000 queued"}],
+        "size": [{"step": 1024, "MB a second": 2.5}]}}
+    lines = scale.page(facts).splitlines()
+    assert "| queued | accepted a second | lost | failed |" in lines
+    assert "| 1,000 | 20,000 | 0 | – |" in lines and "| 1,000,000 | – | – | 9 of 1000000 queued |" in lines
+    assert "| 1,024 | 2.5 |" in lines
