@@ -17,13 +17,13 @@
 #include "sasl/plain.h"
 
 #include <stdlib.h>
-#include <sys/random.h>
 
 #define EXCHANGES_MAX	  16384u /* of one receiver */
 #define ANSWER_MAX	  (16u * 1024u)
 #define KEYS_QUESTION_MAX 8192u
 
-int auth_new(struct learned *learned, void (*changed)(void *arg), void *arg, struct auth **ret_auth)
+int auth_new(struct learned *learned, struct counters *counters, void (*changed)(void *arg),
+	void *arg, struct auth **ret_auth)
 {
 	static const struct asker_ops no_ops = {.frame = NULL};
 	struct auth *a = calloc(1, sizeof(*a));
@@ -31,19 +31,15 @@ int auth_new(struct learned *learned, void (*changed)(void *arg), void *arg, str
 	if (!a)
 		return -ENOMEM;
 	a->learned = learned;
+	a->counters = counters;
+	a->guess = counters->guess;
 	a->changed = changed;
 	a->arg = arg;
 	list_init(&a->peers);
 	hasher_init(&a->hasher);
 	a->answer = BUF_INIT(ANSWER_MAX);
 	int r = asker_init(&a->keys, &no_ops, a, KEYS_QUESTION_MAX);
-	if (r == 0)
-		r = guess_new(&a->guess);
-	if (r == 0 &&
-		getrandom(a->salt_key, sizeof(a->salt_key), 0) != (ssize_t)sizeof(a->salt_key))
-		r = -EIO;
 	if (r < 0) {
-		guess_free(a->guess);
 		asker_done(&a->keys);
 		free(a);
 		return r;
@@ -211,6 +207,7 @@ void exchange_refuse(struct exchange *e, const char *reason, struct span secret)
 	uint64_t now = loop_now_usec();
 	uint64_t wait = guess_failed(e->auth->guess, &e->client, buf_span(&e->login), secret, now);
 
+	counters_changed(e->auth->counters);
 	STATS_ADD(auth_failed_total, 1);
 	exchange_log(e, "auth-failed", reason, SPAN_NULL);
 	wipe(&e->password);

@@ -6,9 +6,10 @@ struct auth;
 struct auth_peer;
 struct logins;
 struct learned;
-/* learned: outlives it. changed: keys were learned, and with them what can be offered. */
-MUST_CHECK int auth_new(
-	struct learned *learned, void (*changed)(void *arg), void *arg, struct auth **ret_auth);
+struct counters;
+/* learned, counters: outlive it. changed: keys were learned, and with them what can be offered. */
+MUST_CHECK int auth_new(struct learned *learned, struct counters *counters,
+	void (*changed)(void *arg), void *arg, struct auth **ret_auth);
 /* New tables, or NULL while there are none; borrowed until the next call. Tells the receivers what
  * is offered now. */
 void auth_set_logins(struct auth *a, const struct logins *l);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/stats.h"
 #include "directory/auth.h"
+#include "directory/counters.h"
 #include "directory/learned.h"
 #include "directory/logins.h"
 #include "directory/submit.h"
@@ -12,7 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARENA_MAX (64u << 20) /* one answer's expansion */
+#define ARENA_MAX   (64u << 20) /* one answer's expansion */
+#define FINISH_WAIT (2 * USEC_PER_SEC)
+#define FINISH_STEP (10 * USEC_PER_MSEC)
 
 struct directory {
 	struct role_process *process;
@@ -23,7 +26,7 @@ struct directory {
 	bool loaded;
 	struct auth *auth;
 	struct logins *logins;
-	struct quota *quota;
+	struct counters *counters;
 	struct learned *learned;
 	struct loop_timer renew; /* keys were learned */
 };
@@ -106,8 +109,10 @@ static int answer_submit(struct directory *d, struct span payload)
 		return r;
 	a = (struct submit_answer){.token = s.token, .status = SUBMIT_UNKNOWN};
 	if (d->loaded && d->logins)
-		submit_answer(
-			&d->tables.route, d->logins, d->quota, &s, loop_now_usec(), d->arena, &a);
+		submit_answer(&d->tables.route, d->logins, d->counters->quota, &s, loop_now_usec(),
+			d->arena, &a);
+	if (s.kind == SUBMIT_CHARGE && a.status == SUBMIT_OK)
+		counters_changed(d->counters);
 	submit_answer_encode(&a, &d->answer);
 	return FRAME_SUBMIT_ANSWER;
 }
@@ -195,9 +200,11 @@ static struct directory *state_of(struct role_process *p)
 	if (d)
 		return d;
 	d = calloc(1, sizeof(*d));
-	if (!d || !(d->arena = arena_new(ARENA_MAX)) || quota_new(&d->quota) < 0 ||
+	if (!d || !(d->arena = arena_new(ARENA_MAX)) ||
+		counters_new(role_fd(p, "auth"), loop_now_usec(), loop_wall_usec(), &d->counters) <
+			0 ||
 		learned_new(role_fd(p, "auth"), &d->learned) < 0 ||
-		auth_new(d->learned, on_learned, d, &d->auth) < 0)
+		auth_new(d->learned, d->counters, on_learned, d, &d->auth) < 0)
 		abort(); /* at start, without memory: the supervisor tries again */
 	d->process = p;
 	d->answer = BUF_INIT(CHANNEL_FRAME_MAX);
@@ -270,10 +277,34 @@ static void directory_reload(struct role_process *p, const struct config *old)
 	renew_logins(d);
 }
 
+static bool is_writing(const struct directory *d)
+{
+	return counters_are_being_written(d->counters) || learned_is_being_written(d->learned);
+}
+
+/* What is not written yet is, behind what is being written; nobody asks any more. */
+static void finish(void *arg)
+{
+	struct directory *d = arg;
+	uint64_t deadline = loop_now_usec() + FINISH_WAIT;
+
+	while (is_writing(d) && loop_now_usec() < deadline)
+		if (fiber_sleep(FINISH_STEP) < 0)
+			break;
+	counters_finish(d->counters);
+	learned_finish(d->learned);
+	role_finished(d->process);
+}
+
 static void directory_drain(struct role_process *p, uint64_t grace_usec)
 {
+	struct directory *d = state_of(p);
+
 	(void)grace_usec;
-	role_finished(p);
+	if (!is_writing(d))
+		finish(d); /* without a wait */
+	else if (fiber_spawn(finish, d, NULL) < 0)
+		role_finished(p);
 }
 
 const struct role_ops directory_role = {

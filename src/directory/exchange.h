@@ -3,7 +3,7 @@
 #include "directory/auth.h"
 #include "directory/hasher.h"
 #include "directory/learned.h"
-#include "directory/guess.h"
+#include "directory/counters.h"
 #include "directory/logins.h"
 #include "ipc/asker.h"
 #include "ipc/auth.h"
@@ -19,13 +19,13 @@ struct auth_peer {
 };
 struct auth {
 	const struct logins *logins; /* NULL: no tables now */
-	struct guess *guess;
+	struct counters *counters;
+	struct guess *guess; /* of the counters */
 	struct learned *learned;
 	void (*changed)(void *arg);
 	void *arg;
 	struct hasher hasher;
 	struct list peers;
-	uint8_t salt_key[32]; /* of fake salts */
 	struct buf answer;
 	struct asker keys; /* CRAM-MD5's questions */
 	unsigned crams;	   /* that wait for an answer */

@@ -203,7 +203,7 @@ static void fake_salt(const struct exchange *e, uint8_t ret_salt[static SCRAM_SA
 
 	buf_char(&text, e->scram.hash == SCRAM_SHA_1 ? '1' : '2');
 	buf_put(&text, buf_span(&e->login));
-	(void)HMAC(EVP_sha256(), e->auth->salt_key, sizeof(e->auth->salt_key),
+	(void)HMAC(EVP_sha256(), e->auth->counters->salt_key, COUNTERS_SALT_KEY,
 		(const uint8_t *)text.ptr, text.len, digest, NULL);
 	memcpy(ret_salt, digest, SCRAM_SALT_OCTETS);
 	buf_done(&text);

@@ -234,3 +234,36 @@ uint64_t guess_failed(struct guess *g, const struct address *client, struct span
 	buf_done(&key);
 	return delay;
 }
+
+static bool matters(const struct entry *e, uint64_t now)
+{
+	return e->failures >= GUESS_USER_SUSPECT && now - e->last_usec <= GUESS_FORGET_USEC;
+}
+
+void guess_each(const struct guess *g, size_t most, uint64_t now,
+	void (*fn)(void *arg, struct span key, unsigned failures, uint64_t age_usec), void *arg)
+{
+	size_t n = 0;
+
+	list_foreach (it, &g->recent)
+		n += matters(CONTAINER_OF(it, struct entry, node), now);
+	list_foreach (it, &g->recent) {
+		const struct entry *e = CONTAINER_OF(it, struct entry, node);
+		if (matters(e, now) && n-- <= most)
+			fn(arg, e->key, e->failures, now - e->last_usec);
+	}
+}
+
+void guess_restore(
+	struct guess *g, struct span key, unsigned failures, uint64_t age_usec, uint64_t now)
+{
+	struct buf text = BUF_INIT(KEY_MAX);
+
+	buf_put(&text, key);
+	struct entry *e = make(g, &text, now);
+	if (e) {
+		e->failures = failures;
+		e->last_usec = now - age_usec; /* may be before this clock began: it wraps */
+	}
+	buf_done(&text);
+}

@@ -29,4 +29,11 @@ bool guess_is_clean(struct guess *g, const struct address *client, uint64_t now_
  * how long the answer has to wait. */
 uint64_t guess_failed(struct guess *g, const struct address *client, struct span user,
 	struct span secret, uint64_t now_usec);
+/* To keep them over a restart: those with failures that matter (GUESS_USER_SUSPECT and more), the
+ * latest `most`, oldest first, with the time since the last failure; and back again, in that order.
+ */
+void guess_each(const struct guess *g, size_t most, uint64_t now_usec,
+	void (*fn)(void *arg, struct span key, unsigned failures, uint64_t age_usec), void *arg);
+void guess_restore(
+	struct guess *g, struct span key, unsigned failures, uint64_t age_usec, uint64_t now_usec);
 size_t guess_entries(const struct guess *g);

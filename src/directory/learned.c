@@ -4,24 +4,21 @@
  *	used LOGIN LABEL-OR-- SECONDS
  *
  * HASHED is the SHA-256 of the crypt(3) hash that the keys belong to: with another password they
- *are worth nothing, and are never used. Only successful logins come in here, so that the users of
- *the sources bound its size.
+ * are worth nothing, and are never used. Only successful logins come in here, so that the users of
+ * the sources bound its size.
  *
- * The whole file is written anew beside itself, synced and renamed, on the offload pool, at most
- *every WRITE_EVERY: a last use that a crash forgets is no loss. */
+ * The file is written by kept.c, at most every WRITE_EVERY: a last use that a crash forgets is no
+ * loss. */
 #include "directory/learned.h"
 #include "base/base64.h"
 #include "base/log.h"
 #include "base/map.h"
-#include "fiber/fiber.h"
-#include "fiber/offload.h"
+#include "directory/kept.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define WRITE_EVERY (10 * USEC_PER_SEC)
 #define FILE_MAX    (256u << 20)
@@ -35,12 +32,8 @@ struct fact {
 	char octets[];
 };
 struct learned {
-	int folder;
 	struct map *keys, *uses;
-	struct loop_timer timer;
-	bool writing, dirty;
-	struct offload_job job;
-	struct buf text; /* being written */
+	struct kept file;
 };
 
 /* ---- facts ---- */
@@ -125,19 +118,10 @@ static void read_use(struct learned *l, struct span line)
 		f->used_seconds = seconds;
 }
 
-static int read_file(int folder, struct buf *out)
-{
-	CLEANUP(fd_closep) int fd = openat(folder, "learned", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-
-	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
-	return buf_read_fd(out, fd);
-}
-
 static int load(struct learned *l)
 {
 	struct buf text = BUF_INIT(FILE_MAX);
-	int r = l->folder >= 0 ? read_file(l->folder, &text) : 0;
+	int r = kept_read(&l->file, &text);
 	struct span rest = buf_span(&text);
 
 	while (r == 0 && rest.len) {
@@ -155,80 +139,28 @@ static int load(struct learned *l)
 
 /* ---- writing ---- */
 
-static void format(struct learned *l)
+static void format(void *arg, struct buf *out)
 {
+	const struct learned *l = arg;
 	size_t cursor = 0;
 	struct fact *f;
 
-	buf_reset(&l->text);
 	while ((f = map_next(l->keys, &cursor))) {
-		buf_str(&l->text, "keys ");
-		buf_put(&l->text, f->key);
-		buf_char(&l->text, ' ');
-		buf_str(&l->text, f->hashed);
+		buf_str(out, "keys ");
+		buf_put(out, f->key);
+		buf_char(out, ' ');
+		buf_str(out, f->hashed);
 		for (unsigned h = 0; h < SCRAM_HASHES; h++) {
-			buf_char(&l->text, ' ');
-			scram_keys_format((enum scram_hash)h, &f->keys[h], &l->text);
+			buf_char(out, ' ');
+			scram_keys_format((enum scram_hash)h, &f->keys[h], out);
 		}
-		buf_char(&l->text, '\n');
+		buf_char(out, '\n');
 	}
 	for (cursor = 0; (f = map_next(l->uses, &cursor));) {
-		buf_str(&l->text, "used ");
-		buf_put(&l->text, f->key);
-		buf_printf(&l->text, " %" PRIu64 "\n", f->used_seconds);
+		buf_str(out, "used ");
+		buf_put(out, f->key);
+		buf_printf(out, " %" PRIu64 "\n", f->used_seconds);
 	}
-}
-
-/* On the pool: touches only the text and the folder. */
-static int write_file(struct offload_job *j)
-{
-	struct learned *l = CONTAINER_OF(j, struct learned, job);
-	struct span rest = buf_span(&l->text);
-	CLEANUP(fd_closep)
-	int fd = openat(l->folder, "learned.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-	if (fd < 0)
-		return -errno;
-	while (rest.len) {
-		ssize_t n = write(fd, rest.ptr, rest.len);
-		if (n < 0)
-			return -errno;
-		rest = span_from(rest, (size_t)n);
-	}
-	if (fsync(fd) < 0 || renameat(l->folder, "learned.new", l->folder, "learned") < 0)
-		return -errno;
-	return fsync(l->folder) < 0 ? -errno : 0;
-}
-
-static void plan(struct learned *l)
-{
-	if (l->folder < 0 || l->writing || l->timer.heap_index || !l->dirty)
-		return;
-	(void)!loop_timer_set(&l->timer, loop_now_usec() + WRITE_EVERY);
-}
-
-static void written(struct offload_job *j)
-{
-	struct learned *l = CONTAINER_OF(j, struct learned, job);
-
-	l->writing = false;
-	if (j->result < 0)
-		log_text(LOG_LEVEL_ERROR, "learned-not-written", "data/auth/learned: %s",
-			strerror(-j->result));
-	plan(l);
-}
-
-static void on_timer(struct loop_timer *t)
-{
-	struct learned *l = CONTAINER_OF(t, struct learned, timer);
-
-	format(l);
-	l->dirty = false;
-	if (l->text.error)
-		return;
-	l->writing = true;
-	l->job = (struct offload_job){.work = write_file, .done = written};
-	offload_submit(&l->job);
 }
 
 /* ---- the interface ---- */
@@ -239,9 +171,13 @@ int learned_new(int folder, struct learned **ret_learned)
 
 	if (!l)
 		return -ENOMEM;
-	l->folder = folder;
-	l->text = BUF_INIT(FILE_MAX);
-	l->timer.fn = on_timer;
+	l->file = (struct kept){.folder = folder,
+		.name = "learned",
+		.event = "learned-not-written",
+		.every_usec = WRITE_EVERY,
+		.format = format,
+		.arg = l};
+	kept_init(&l->file, FILE_MAX);
 	l->keys = map_new(0);
 	l->uses = map_new(0);
 	int r = l->keys && l->uses ? load(l) : -ENOMEM;
@@ -260,11 +196,9 @@ void learned_free(struct learned *l)
 {
 	if (!l)
 		return;
-	assert(!l->writing);
-	loop_timer_cancel(&l->timer);
+	kept_done(&l->file);
 	forget_all(l->keys);
 	forget_all(l->uses);
-	buf_done(&l->text);
 	free(l);
 }
 
@@ -289,8 +223,7 @@ int learned_put(struct learned *l, struct span login, struct span hash,
 		return -ENOMEM;
 	hashed(hash, f->hashed);
 	memcpy(f->keys, keys, sizeof(f->keys));
-	l->dirty = true;
-	plan(l);
+	kept_changed(&l->file);
 	return 0;
 }
 
@@ -305,8 +238,17 @@ void learned_used(struct learned *l, struct span login, struct span label, uint6
 	struct fact *f = clean ? fact_of(l->uses, buf_span(&key)) : NULL;
 	if (f) {
 		f->used_seconds = wall_usec / USEC_PER_SEC;
-		l->dirty = true;
-		plan(l);
+		kept_changed(&l->file);
 	}
 	buf_done(&key);
+}
+
+bool learned_is_being_written(const struct learned *l)
+{
+	return kept_is_writing(&l->file);
+}
+
+void learned_finish(struct learned *l)
+{
+	kept_finish(&l->file);
 }

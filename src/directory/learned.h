@@ -17,3 +17,6 @@ MUST_CHECK int learned_put(struct learned *l, struct span login, struct span has
 	const struct scram_keys keys[SCRAM_HASHES]);
 /* A login just now; label: of the app password, or empty. Written down within a while. */
 void learned_used(struct learned *l, struct span login, struct span label, uint64_t wall_usec);
+/* At the end (kept.h). */
+bool learned_is_being_written(const struct learned *l);
+void learned_finish(struct learned *l);

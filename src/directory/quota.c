@@ -1,6 +1,6 @@
 /* A bucket holds what a user has used, in units of which limit x 3600 s leak out in an hour, so
  * that nothing is lost to rounding. A full hour's worth may come at once; then it comes back
- * evenly. The counters live as long as this process: a restart forgives. */
+ * evenly. counters.c keeps them over a restart. */
 #include "directory/quota.h"
 #include "base/list.h"
 #include "base/map.h"
@@ -134,4 +134,32 @@ int quota_charge(struct quota *q, struct span login, const struct quota_limits *
 	list_remove(&u->node);
 	list_push_back(&q->recent, &u->node);
 	return 0;
+}
+
+void quota_each(const struct quota *q, size_t most, uint64_t now,
+	void (*fn)(void *arg, struct span login, uint64_t messages_used, uint64_t recipients_used,
+		uint64_t age_usec),
+	void *arg)
+{
+	size_t n = map_count(q->map);
+
+	list_foreach (it, &q->recent) {
+		const struct user *u = CONTAINER_OF(it, struct user, node);
+		if (n-- <= most)
+			fn(arg, u->key, u->messages, u->recipients, now - u->since_usec);
+	}
+}
+
+void quota_restore(struct quota *q, struct span login, uint64_t messages, uint64_t recipients,
+	uint64_t age_usec, uint64_t now)
+{
+	struct user *u = map_get(q->map, login);
+
+	if (!u)
+		u = make(q, login, now);
+	if (!u)
+		return;
+	u->messages = messages;
+	u->recipients = recipients;
+	u->since_usec = now - age_usec; /* may be before this clock began: it wraps */
 }

@@ -752,6 +752,62 @@ def test_not_before_ten_failures(own):
     assert time.monotonic() - began < 8
 
 
+def locked(own, source):
+    with contextlib.closing(own.connect(source)) as client:
+        return plain(client, "alice@example.org", PASSWORD) == 421
+
+
+@pytest.mark.parametrize("how", ["directory", "server"])
+def test_lockouts_and_quotas_survive_a_restart(own, how):
+    """The directory process is killed, or the whole server is stopped and started: nothing is forgiven."""
+    own.start(auth="messages_per_hour = 2", limits="errors = 1000")
+    counters = own.server.folder / "data" / "auth" / "counters"
+    # Side by side: each answer is slowed, none waits for the others.
+    def guess(i):
+        with contextlib.suppress(smtplib.SMTPException, OSError), contextlib.closing(own.connect("127.0.6.1")) as client:
+            plain(client, "alice@example.org", f"guess{i}")
+
+    threads = [threading.Thread(target=guess, args=[i]) for i in range(40)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert locked(own, "127.0.6.1")
+    for _ in range(2):
+        assert own.submit()[0] == 250
+    with contextlib.closing(own.connect()) as client:
+        fake = Scram("nobody@example.org", "x")
+        scram_exchange(client, "SCRAM-SHA-256", fake)
+    if how == "directory":
+        before = counters.stat().st_mtime_ns if counters.exists() else 0
+        end = time.monotonic() + 20
+        while not counters.exists() or counters.stat().st_mtime_ns == before:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        os.kill(directory_pid(own.server), signal.SIGKILL)
+        own.server.await_events("process-restarted")
+        own.server.check_log = lambda: None  # it did die
+    else:
+        assert own.server.stop() == 0
+        own.server.start()
+    assert counters.stat().st_mode & 0o777 == 0o600
+    assert locked(own, "127.0.6.1") and not locked(own, "127.0.6.2")
+    assert own.submit()[0] == 450
+    with contextlib.closing(own.connect()) as client:
+        again = Scram("nobody@example.org", "x")
+        scram_exchange(client, "SCRAM-SHA-256", again)
+        assert again.salt == fake.salt, "who has another salt now would be nobody"
+
+
+def test_counters_that_are_damaged_are_dropped(own):
+    own.configure()
+    (own.server.folder / "data" / "auth").mkdir(parents=True)
+    (own.server.folder / "data" / "auth" / "counters").write_text("guess 30 x y\nend 00000000\n")
+    own.server.start()
+    assert "damaged" in own.server.await_events("counters-not-read")[0]["text"]
+    assert own.submit()[0] == 250
+
+
 # ---- a directory that is gone or does not answer ----
 
 
