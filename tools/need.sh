@@ -15,7 +15,7 @@ unpacked='libevent-2.1-7 libgnutls30 libldap-2.5-0 m4'
 peers="dovecot-lmtpd dovecot-submissiond libsasl2-modules python3-aiosmtpd adduser $exim $unpacked"
 # The smtp-server of nodemailer comes by npm; a Node.js of another origin has brought its own.
 command -v npm >/dev/null 2>&1 || clients="$clients npm"
-names='nsd ldnsutils'
+names='nsd ldnsutils unbound'
 tests="python3 python3-pytest procps util-linux iproute2 $clients $peers $names"
 memory='valgrind'
 # The servers that bench/ compares with are unpacked, not installed; these are their libraries.

@@ -1,5 +1,6 @@
 """DANE (RFC 7672) against signed zones and TLS peers: docs/tls-out.md lists the cases."""
 
+import contextlib
 import smtplib
 
 import pytest
@@ -48,9 +49,10 @@ def ca(tmp_path_factory):
     return Authority(tmp_path_factory.mktemp("ca"))
 
 
-@pytest.fixture(scope="module")
-def net(tmp_path_factory, ca):
-    net = Internet(tmp_path_factory.mktemp("internet"))
+@contextlib.contextmanager
+def internet_of_cases(folder, ca):
+    """An Internet with a zone and a host for each case; net.peers has the hosts."""
+    net = Internet(folder)
     net.peers = {}
     for name, case in CASES.items():
         zone, address = f"{name}.example", net.address()
@@ -65,10 +67,18 @@ def net(tmp_path_factory, ca):
         if "child" in case:
             net.zone(f"_tcp.mx.{zone}", "_25 TLSA " + OTHER + "\n", case["child"])
         net.peers[name] = TlsPeer(leaf, starttls=case.get("starttls", True), host=address, port=25)
-    yield net.start()
-    for p in net.peers.values():
-        p.stop()
-    net.stop()
+    try:
+        yield net.start()
+    finally:
+        for p in net.peers.values():
+            p.stop()
+        net.stop()
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory, ca):
+    with internet_of_cases(tmp_path_factory.mktemp("internet"), ca) as net:
+        yield net
 
 
 def expect(n, name, want, recipient):

@@ -85,7 +85,7 @@ def ca(tmp_path_factory):
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "SCRAM-SHA-256"])
 def test_no_secret_is_shown(node, ca, tmp_path, mechanism):
-    peer = TlsPeer(ca.leaf("localhost"), users={"ann": PASSWORD}, mechanisms=mechanism,
+    peer = TlsPeer(ca.issue("localhost"), users={"ann": PASSWORD}, mechanisms=mechanism,
                    rule=lambda verb, rest: "451 4.3.0 not now" if verb == "MAIL" else None)
     try:
         secrets = tmp_path / "credentials"
