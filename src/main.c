@@ -9,11 +9,12 @@
 #include "keys/keys.h"
 #include "queue/dispatcher.h"
 #include "resolver/resolver.h"
+#include "tlsrpt/reporter.h"
 #include <stdio.h>
 #include <string.h>
 
 static const struct role_ops *const roles[] = {&receiver_role, &dispatcher_role, &deliverer_role,
-	&mailbox_role, &directory_role, &resolver_role, &keys_role, &control_role};
+	&mailbox_role, &directory_role, &resolver_role, &keys_role, &control_role, &reporter_role};
 
 static int run_role(const char *name, const char *index_text)
 {

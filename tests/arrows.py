@@ -41,13 +41,14 @@ ALLOWED = {
     "keys": FOUNDATION | {"sasl"},
     "resolver": FOUNDATION,
     "control": FOUNDATION,
+    "tlsrpt": FOUNDATION,
     # The load generator and its sink know no server.
     "bench": FOUNDATION,
     # The command line reads the spool and the queue's entries in place while no server runs.
-    "cli": FOUNDATION | {"spool", "queue", "route", "sasl", "bench"},
+    "cli": FOUNDATION | {"spool", "queue", "route", "sasl", "bench", "tlsrpt"},
 }
 # main.c knows the roles and the command line by their one header each.
-MAIN = {"accept", "cli", "control", "deliver", "directory", "queue", "keys", "resolver"}
+MAIN = {"accept", "cli", "control", "deliver", "directory", "queue", "keys", "resolver", "tlsrpt"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 

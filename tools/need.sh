@@ -4,7 +4,7 @@
 set -eu
 
 build='gcc libc6-dev meson ninja-build pkg-config libconfuse-dev libjansson-dev libssl-dev
-	libidn2-dev libcurl4-openssl-dev libseccomp-dev libboost-context-dev libcmocka-dev libcrypt-dev libgsasl-dev libsqlite3-dev libunbound-dev'
+	libidn2-dev libcurl4-openssl-dev libseccomp-dev libboost-context-dev libcmocka-dev libcrypt-dev libgsasl-dev libsqlite3-dev libunbound-dev zlib1g-dev'
 clang='clang libclang-rt-14-dev'
 lint='clang clang-format clang-tidy python3'
 clients='swaks libnet-ssleay-perl msmtp curl nodejs node-nodemailer postfix gsasl mutt s-nail sqlite3 openssl'

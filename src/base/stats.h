@@ -48,6 +48,11 @@
 	X(dns_failures_total, counter, "DNS questions that ended in SERVFAIL")                     \
 	X(dns_bogus_total, counter, "DNS answers whose signatures do not verify")                  \
 	X(dns_timeouts_total, counter, "DNS questions without an answer in dns.timeout")           \
+	X(tlsrpt_results_total, counter, "Sessions counted for TLS reports")                       \
+	X(tlsrpt_lost_total, counter, "Sessions that found no room in the counts")                 \
+	X(tlsrpt_reports, gauge, "TLS reports that are made and not yet with everyone")            \
+	X(tlsrpt_sent_total, counter, "TLS reports taken by the host that a domain names")         \
+	X(tlsrpt_refused_total, counter, "TLS reports given up")                                   \
 	X(tls_handshakes_total, counter, "TLS handshakes completed as server")                     \
 	X(tls_resumed_total, counter, "of these, by a session ticket")                             \
 	X(tls_failed_total, counter, "TLS handshakes that failed as server")                       \

@@ -22,6 +22,7 @@ static const struct {
 	{"top", cmd_top, "the counters of the running server"},
 	{"trace", cmd_trace, "DOMAIN|ADDRESS|ID [--retry]  follow the next delivery there, live"},
 	{"dns", cmd_dns, "check DOMAIN...  what we would do to deliver there, and why"},
+	{"tlsrpt", cmd_tlsrpt, "list|show|send: reports about TLS to other domains"},
 	{"reload", cmd_reload, "read the configuration again, losing no session (as SIGHUP does)"},
 	{"bench", cmd_bench, "load|sink: a load generator and a sink for any SMTP server"},
 	{"version", cmd_version, "what this is"},

@@ -32,6 +32,7 @@ int cmd_user(struct cli *cli);
 int cmd_top(struct cli *cli);
 int cmd_dns(struct cli *cli);
 int cmd_trace(struct cli *cli);
+int cmd_tlsrpt(struct cli *cli);
 int cmd_reload(struct cli *cli);
 int cmd_bench(struct cli *cli);
 int cmd_version(struct cli *cli);

@@ -6,6 +6,7 @@
 #include "ipc/resolve_client.h"
 #include "mail/idna.h"
 #include "route/mx.h"
+#include "tlsrpt/record.h"
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -144,6 +145,33 @@ SUSPENDS static void check_sts(struct checking *k, struct span domain)
 	buf_done(&name);
 }
 
+/* RFC 8460 3: where reports would go, by the reporter's own reading. */
+SUSPENDS static void check_tlsrpt(struct checking *k, struct span domain)
+{
+	struct buf name = BUF_INIT(512);
+	struct span txts[16];
+	unsigned n = 0;
+	struct tlsrpt_record record = {.n = 0};
+	json_t *targets = json_array();
+
+	buf_str(&name, "_smtp._tls.");
+	buf_put(&name, domain);
+	struct resolve_answer a = ask(k, buf_span(&name), RESOLVE_TXT);
+	for (uint32_t i = 0; i < a.n_rdata && n < ARRAY_LEN(txts); i++)
+		if (resolve_txt(a.rdata[i], k->arena, &txts[n]) == 0 &&
+			span_starts_nocase(txts[n], SPAN_LIT("v=TLSRPTv1")))
+			n++;
+	int r = tlsrpt_record_choose(txts, n, &record);
+	for (unsigned i = 0; i < record.n; i++)
+		(void)json_array_append_new(targets, text_json(record.uris[i].text));
+	set(k->row, "tlsrpt", n ? text_json(txts[0]) : json_null());
+	set(k->row, "tlsrpt_targets", targets);
+	if (n > 0 && r < 0)
+		set(k->row, "tlsrpt_problem",
+			json_string(n > 1 ? "several records: as none" : "the record is broken"));
+	buf_done(&name);
+}
+
 SUSPENDS static int decide(struct checking *k, struct span domain, struct hop *ret)
 {
 	struct resolve_answer mx = ask(k, domain, RESOLVE_MX), v4 = {0}, v6 = {0};
@@ -187,6 +215,7 @@ SUSPENDS static void check_domain(struct checking *k, struct span given)
 			(void)json_array_append_new(
 				hosts, check_host(k, &hop.hosts[i], hop.mx_secure));
 		check_sts(k, buf_span(&domain));
+		check_tlsrpt(k, buf_span(&domain));
 	} else {
 		set(k->row, "enhanced", text_json(hop.enhanced));
 		set(k->row, "text", text_json(hop.text));
@@ -229,6 +258,15 @@ static void print_row(const json_t *row)
 	if (json_array_size(hosts))
 		(void)printf("  %-10s%s\n", "MTA-STS",
 			*string_of(row, "mta_sts") ? string_of(row, "mta_sts") : "none");
+	if (json_array_size(hosts)) {
+		(void)printf("  %-10s%s\n", "TLSRPT",
+			*string_of(row, "tlsrpt") ? string_of(row, "tlsrpt") : "none");
+		if (*string_of(row, "tlsrpt_problem"))
+			(void)printf(
+				"  %-10snone: %s\n", "reports", string_of(row, "tlsrpt_problem"));
+		else if (json_array_size(json_object_get(row, "tlsrpt_targets")))
+			print_list("reports to", json_object_get(row, "tlsrpt_targets"), "");
+	}
 	for (size_t i = 0; i < json_array_size(hosts); i++) {
 		const json_t *h = json_array_get(hosts, i);
 		(void)printf("  %lld %s\n",

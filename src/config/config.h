@@ -100,6 +100,12 @@ struct config {
 		uint64_t timeout;   /* 10s: of one question, all tries together */
 		uint64_t cache;	    /* octets: 32M */
 	} dns;
+	struct {
+		bool enabled;	    /* true */
+		char *organization; /* NULL: the hostname */
+		char *contact;	    /* NULL: postmaster at the hostname */
+		uint64_t delay;	    /* 4h: reports leave within this of the day's end */
+	} tlsrpt;
 	uint64_t grace;			/* drain time at SIGTERM: 30s */
 	unsigned receivers, deliverers; /* 0: one a core (key processes { receivers deliverers }) */
 	/* Keys that parse but whose work is not there yet: "dkim at FILE:LINE" for `check` and

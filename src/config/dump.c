@@ -297,7 +297,8 @@ static void walk_dns(struct codec *k, struct config *c)
 static void walk_config(struct codec *k, struct config *c)
 {
 	char **strings[] = {&c->path, &c->folder, &c->hostname, &c->data, &c->user, &c->mail_user,
-		&c->log.format, &c->log.level, &c->control.http, &c->tls_ca};
+		&c->log.format, &c->log.level, &c->control.http, &c->tls_ca,
+		&c->tlsrpt.organization, &c->tlsrpt.contact};
 	uint64_t version = DUMP_VERSION;
 
 	walk_u64(k, &version);
@@ -308,6 +309,8 @@ static void walk_config(struct codec *k, struct config *c)
 	walk_bool(k, &c->evaluation);
 	walk_unsigned(k, &c->auth.mechanisms);
 	walk_bool(k, &c->auth.hide_client);
+	walk_bool(k, &c->tlsrpt.enabled);
+	walk_u64(k, &c->tlsrpt.delay);
 	walk_unsigned(k, &c->receivers);
 	walk_unsigned(k, &c->deliverers);
 	walk_blocks(k, c);

@@ -104,6 +104,8 @@ void config_free(struct config *c)
 	free(c->dns.insecure);
 	free(c->dns.trust_anchor);
 	free(c->control.http);
+	free(c->tlsrpt.organization);
+	free(c->tlsrpt.contact);
 	free(c->path);
 	free(c->folder);
 	free(c->hostname);

@@ -186,6 +186,15 @@ static const struct key keys_dns[] = {
 		IN(dns.cache),
 		RANGE(UINT64_C(1) << 20, UINT64_C(1) << 34)},
 };
+static const struct key keys_tlsrpt[] = {
+	{.name = "enabled", .read = value_bool, IN(tlsrpt.enabled)},
+	{.name = "organization", .read = value_words, IN(tlsrpt.organization)},
+	{.name = "contact", .read = value_mail_address, IN(tlsrpt.contact)},
+	{.name = "delay",
+		.read = value_duration,
+		IN(tlsrpt.delay),
+		.max = 12 * 3600 * USEC_PER_SEC},
+};
 static const struct key keys_auth[] = {
 	{.name = "mechanisms", .read = value_mechanisms, .list = true, IN(auth.mechanisms)},
 	{.name = "hide_client", .read = value_bool, IN(auth.hide_client)},
@@ -217,6 +226,7 @@ const struct block schema_blocks[] = {
 	{.name = "processes", .record = RECORD_CONFIG, KEYS(keys_processes)},
 	{.name = "tls", .record = RECORD_CONFIG, KEYS(keys_tls)},
 	{.name = "dns", .record = RECORD_CONFIG, KEYS(keys_dns)},
+	{.name = "tlsrpt", .record = RECORD_CONFIG, KEYS(keys_tlsrpt)},
 	{.name = "auth", .record = RECORD_CONFIG, KEYS(keys_auth)},
 };
 const size_t schema_n_blocks = ARRAY_LEN(schema_blocks);

@@ -27,6 +27,8 @@ static void set_limits(struct config *c)
 	c->spool.segment_size = UINT64_C(64) << 20;
 	c->dns.timeout = 10 * USEC_PER_SEC;
 	c->dns.cache = UINT64_C(32) << 20;
+	c->tlsrpt.enabled = true;
+	c->tlsrpt.delay = 4 * 3600 * USEC_PER_SEC;
 	c->spool.compact = 60 * USEC_PER_SEC;
 	c->grace = 30 * USEC_PER_SEC;
 	c->tls.client = TLS_CLIENT_NONE;
@@ -150,9 +152,23 @@ static int compare_domains(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
+static int name_contact(struct config *c)
+{
+	struct buf b = BUF_INIT(512);
+	buf_printf(&b, "postmaster@%s", c->hostname);
+	buf_char(&b, '\0');
+	int r = b.error;
+	if (r == 0)
+		c->tlsrpt.contact = TAKE(b.ptr);
+	buf_done(&b);
+	return r;
+}
+
 int tree_finish(struct config *c)
 {
 	int r = finish_target(c, &c->relay.via);
+	if (r >= 0 && !c->tlsrpt.contact && c->hostname)
+		r = name_contact(c);
 	for (size_t i = 0; r >= 0 && i < c->n_domains; i++)
 		r = finish_target(c, &c->domains[i].deliver);
 	for (size_t i = 0; r >= 0 && i < c->n_routes; i++)

@@ -308,6 +308,30 @@ int value_catch_all(
 	return value_text(r, key, v, n, field);
 }
 
+/* Words for people elsewhere: what stands in reports. */
+int value_words(
+	struct reading *r, const struct key *key, const struct value *v, size_t n, void *field)
+{
+	for (const char *p = v->text; *p; p++)
+		if ((unsigned char)*p < ' ' || (unsigned char)*p >= 0x7f) {
+			refuse(r, key, v, "write it in ASCII, on one line");
+			return 0;
+		}
+	return value_text(r, key, v, n, field);
+}
+
+int value_mail_address(
+	struct reading *r, const struct key *key, const struct value *v, size_t n, void *field)
+{
+	const char *at = strrchr(v->text, '@');
+
+	if (!at || at == v->text || name_problem(span_str(at + 1)) || strpbrk(v->text, " <>\"")) {
+		refuse(r, key, v, "it is no address: write \"local@domain\"");
+		return 0;
+	}
+	return value_words(r, key, v, n, field);
+}
+
 int value_subaddress(
 	struct reading *r, const struct key *key, const struct value *v, size_t n, void *field)
 {

@@ -8,7 +8,8 @@ key_read value_hostname, value_path, value_data, value_text, value_account, valu
 	value_catch_all, value_subaddress, value_dkim, value_processes, value_log_format,
 	value_log_level, value_route_tls, value_http, value_accept, value_names, value_fingerprints,
 	value_credentials, value_sources, value_dns_servers, value_dns_zones, value_dns_names,
-	value_mechanisms, value_paths, value_tls_ciphers, value_tls_client, value_tls_keys;
+	value_mechanisms, value_paths, value_words, value_mail_address, value_tls_ciphers,
+	value_tls_client, value_tls_keys;
 
 /* Notes "FILE:LINE: what is accepted but not active yet: why" for check and serve. */
 MUST_CHECK int value_note_inactive(

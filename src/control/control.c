@@ -31,13 +31,14 @@ struct client {
 struct request {
 	uint64_t token, client_token;
 	struct client *client; /* NULL: it has gone; rows are dropped */
-	bool by_dispatcher, trace;
+	enum role by;	       /* who answers */
+	bool trace;
 	uint32_t lost; /* lines of a trace that its client was too slow for */
 };
 struct control {
 	struct role_process *process;
 	struct watch listener;
-	struct channel *dispatcher;
+	struct channel *dispatcher, *reporter;
 	struct resolve_client *resolver;
 	struct list clients;
 	unsigned n_clients;
@@ -158,9 +159,23 @@ static int on_answer(struct control *ctl, struct frame *f)
 	return 0;
 }
 
+static struct channel **channel_of(struct control *ctl, enum role by)
+{
+	return by == ROLE_REPORTER ? &ctl->reporter : &ctl->dispatcher;
+}
+
+static enum role answerer(enum admin_verb verb)
+{
+	if (verb == ADMIN_RELOAD || verb == ADMIN_STATUS)
+		return ROLE_SUPERVISOR;
+	bool reports = verb >= ADMIN_TLSRPT_LIST && verb <= ADMIN_TLSRPT_SEND;
+	return reports ? ROLE_REPORTER : ROLE_DISPATCHER;
+}
+
 static int pass_on(struct control *ctl, struct client *c, struct frame *f, enum admin_verb verb)
 {
-	bool to_dispatcher = verb != ADMIN_RELOAD && verb != ADMIN_STATUS;
+	enum role by = answerer(verb);
+	struct channel *to = *channel_of(ctl, by);
 	struct wire w = wire_reader(f->payload);
 	uint64_t client_token = wire_get_u64(&w);
 	struct request *r = calloc(1, sizeof(*r));
@@ -171,7 +186,7 @@ static int pass_on(struct control *ctl, struct client *c, struct frame *f, enum 
 		*r = (struct request){.token = ++ctl->next_token,
 			.client_token = client_token,
 			.client = c,
-			.by_dispatcher = to_dispatcher,
+			.by = by,
 			.trace = verb == ADMIN_TRACE};
 		wire_put_u64(&b, r->token);
 		buf_put(&b, span_from(f->payload, sizeof(uint64_t)));
@@ -180,10 +195,10 @@ static int pass_on(struct control *ctl, struct client *c, struct frame *f, enum 
 	if (e == 0)
 		e = map_put_u64(ctl->requests, r->token, r);
 	if (e == 0) {
-		e = !to_dispatcher ? role_send_supervisor(ctl->process, FRAME_ADMIN, buf_span(&b))
-		    : ctl->dispatcher
-			    ? channel_send(ctl->dispatcher, FRAME_ADMIN, buf_span(&b), NULL, 0)
-			    : -EPIPE;
+		e = by == ROLE_SUPERVISOR
+			    ? role_send_supervisor(ctl->process, FRAME_ADMIN, buf_span(&b))
+		    : to ? channel_send(to, FRAME_ADMIN, buf_span(&b), NULL, 0)
+			 : -EPIPE;
 		if (e < 0)
 			(void)map_remove_u64(ctl->requests, r->token);
 	}
@@ -223,7 +238,10 @@ static int on_client_frame(void *arg, struct frame *f)
 	}
 	e = pass_on(ctl, c, f, verb);
 	if (e < 0)
-		answer_end(c, token, EAGAIN, "the dispatcher is starting; try again in a moment");
+		answer_end(c, token, EAGAIN,
+			answerer(verb) == ROLE_REPORTER
+				? "the reporter is starting; try again in a moment"
+				: "the dispatcher is starting; try again in a moment");
 	return 0;
 }
 
@@ -259,28 +277,41 @@ static void on_listener(struct watch *w, uint32_t events)
 	}
 }
 
-static int on_dispatcher_frame(void *arg, struct frame *f)
+static int on_peer_frame(void *arg, struct frame *f)
 {
 	return on_answer(arg, f);
 }
 
-static void on_dispatcher_close(void *arg, int error)
+static void peer_closed(struct control *ctl, enum role by)
 {
-	struct control *ctl = arg;
 	size_t cursor = 0;
 	struct request *r;
 
-	(void)error;
-	channel_free(TAKE(ctl->dispatcher));
+	channel_free(TAKE(*channel_of(ctl, by)));
 	while ((r = map_next(ctl->requests, &cursor))) {
-		if (!r->by_dispatcher)
+		if (r->by != by)
 			continue;
 		(void)map_remove_u64(ctl->requests, r->token);
 		if (r->client)
 			answer_end(r->client, r->client_token, EAGAIN,
-				"the dispatcher ended before it had answered; try again");
+				by == ROLE_REPORTER
+					? "the reporter ended before it had answered; try again"
+					: "the dispatcher ended before it had answered; try "
+					  "again");
 		free(r);
 	}
+}
+
+static void on_dispatcher_close(void *arg, int error)
+{
+	(void)error;
+	peer_closed(arg, ROLE_DISPATCHER);
+}
+
+static void on_reporter_close(void *arg, int error)
+{
+	(void)error;
+	peer_closed(arg, ROLE_REPORTER);
 }
 
 /* Peers may come before start, or after it when none is alive yet. */
@@ -301,8 +332,9 @@ static struct control *state_of(struct role_process *p)
 
 static void control_peer(struct role_process *p, enum role peer, unsigned index, int fd)
 {
-	static const struct channel_ops ops = {
-		.on_frame = on_dispatcher_frame, .on_close = on_dispatcher_close};
+	static const struct channel_ops ops[] = {
+		{.on_frame = on_peer_frame, .on_close = on_dispatcher_close},
+		{.on_frame = on_peer_frame, .on_close = on_reporter_close}};
 	struct control *ctl = state_of(p);
 
 	(void)index;
@@ -312,14 +344,15 @@ static void control_peer(struct role_process *p, enum role peer, unsigned index,
 			log_text(LOG_LEVEL_ERROR, "peer-lost", "resolver: %s", strerror(-e));
 		return;
 	}
-	if (peer != ROLE_DISPATCHER) {
+	if (peer != ROLE_DISPATCHER && peer != ROLE_REPORTER) {
 		fd_close(fd);
 		return;
 	}
-	if (ctl->dispatcher)
-		on_dispatcher_close(ctl, 0);
-	if (channel_new(fd, &ops, ctl, &ctl->dispatcher) < 0)
-		ctl->dispatcher = NULL;
+	struct channel **channel = channel_of(ctl, peer);
+	if (*channel)
+		peer_closed(ctl, peer);
+	if (channel_new(fd, &ops[peer == ROLE_REPORTER], ctl, channel) < 0)
+		*channel = NULL;
 }
 
 static int control_start(struct role_process *p)

@@ -1,7 +1,7 @@
 /* TLSA records of one host: RFC 6698, 7671, 7672. */
 #pragma once
-#include "deliver/addresses.h"
 #include "deliver/tls_policy.h"
+#include "ipc/addresses.h"
 
 #define DANE_RECORDS_MAX 32u
 

@@ -8,15 +8,18 @@
 #include "deliver/jobs.h"
 #include "deliver/smtp_delivery.h"
 #include "deliver/sts.h"
+#include "ipc/asker.h"
 #include "ipc/resolve_client.h"
 
 /* Each takes a fiber and an fd; the dispatcher's limits lie below. */
 #define DELIVERER_JOBS_MAX 1000u
+#define REPORT_OCTETS_MAX  (512u << 10) /* of one TLS result: far more than its bounds allow */
 
 struct deliverer {
 	struct role_process *process;
 	struct jobs *jobs;
 	struct outbound out;
+	struct asker reports;
 	bool started;
 	int early_dispatcher; /* a channel that came before the start: no job runs unconfined */
 };
@@ -48,6 +51,8 @@ static void deliverer_free(struct deliverer *self)
 	resolve_client_free(self->out.resolver);
 	ways_free(self->out.ways);
 	sts_free(self->out.sts);
+	if (self->out.reports)
+		asker_done(self->out.reports);
 	free(self);
 }
 
@@ -70,6 +75,16 @@ static void on_jobs_drained(void *arg)
 
 static const struct jobs_ops ops = {.deliver = deliver, .drained = on_jobs_drained};
 
+/* The reporter only listens. */
+static int on_reporter_frame(void *arg, const struct frame *f)
+{
+	(void)arg;
+	(void)f;
+	return -EPROTO;
+}
+
+static const struct asker_ops reports_ops = {.frame = on_reporter_frame};
+
 /* A peer may come before start: whichever is first makes the state. */
 static struct deliverer *deliverer_of(struct role_process *p)
 {
@@ -83,10 +98,12 @@ static struct deliverer *deliverer_of(struct role_process *p)
 	self->early_dispatcher = -1;
 	if (cache_new(&self->out.cache) < 0 || tls_client_new(&self->out.tls) < 0 ||
 		resolve_client_new(&self->out.resolver) < 0 || ways_new(&self->out.ways) < 0 ||
-		jobs_new(&ops, self, DELIVERER_JOBS_MAX, &self->jobs) < 0) {
+		jobs_new(&ops, self, DELIVERER_JOBS_MAX, &self->jobs) < 0 ||
+		asker_init(&self->reports, &reports_ops, self, REPORT_OCTETS_MAX) < 0) {
 		deliverer_free(self);
 		return NULL;
 	}
+	self->out.reports = &self->reports;
 	role_set_state(p, self);
 	return self;
 }
@@ -120,14 +137,16 @@ static int deliverer_start(struct role_process *p)
 static void deliverer_peer(struct role_process *p, enum role peer, unsigned index, int fd)
 {
 	(void)index;
-	bool known = peer == ROLE_DISPATCHER || peer == ROLE_RESOLVER;
+	bool known = peer == ROLE_DISPATCHER || peer == ROLE_RESOLVER || peer == ROLE_REPORTER;
 	struct deliverer *self = known ? deliverer_of(p) : NULL;
 	if (!self) {
 		fd_close(fd);
-	} else if (peer == ROLE_RESOLVER) {
-		int r = resolve_client_attach(self->out.resolver, fd);
+	} else if (peer == ROLE_RESOLVER || peer == ROLE_REPORTER) {
+		int r = peer == ROLE_RESOLVER ? resolve_client_attach(self->out.resolver, fd)
+					      : asker_attach(&self->reports, fd);
 		if (r < 0)
-			log_text(LOG_LEVEL_ERROR, "peer-lost", "resolver: %s", strerror(-r));
+			log_text(LOG_LEVEL_ERROR, "peer-lost", "%s: %s", role_name(peer),
+				strerror(-r));
 	} else if (self->started) {
 		jobs_set_dispatcher(self->jobs, fd);
 	} else {

@@ -4,6 +4,7 @@
 #include "deliver/tls_client.h"
 #include "deliver/way.h"
 
+struct asker;
 struct sts;
 struct outbound {
 	struct cache *cache;
@@ -11,5 +12,6 @@ struct outbound {
 	struct resolve_client *resolver; /* NULL: names cannot be looked up */
 	struct ways *ways;
 	struct sts *sts;	     /* NULL: MTA-STS is not looked at */
+	struct asker *reports;	     /* to the reporter; NULL: nobody counts */
 	const struct config *config; /* of now: only before the first suspension; NULL in tests */
 };

@@ -23,6 +23,7 @@
 #include "deliver/refusal.h"
 #include "deliver/smtp_open.h"
 #include "deliver/sts.h"
+#include "deliver/tls_report.h"
 #include "deliver/transaction.h"
 #include "mail/facts.h"
 
@@ -32,6 +33,7 @@ struct run {
 	struct way way;
 	uint64_t deadline_usec;
 	struct sts_answer sts;
+	struct tls_report report;
 	bool switched;	    /* an address was refused: from another source now */
 	bool second_chance; /* and again, or there is none: the other family only */
 	int refused_family;
@@ -207,6 +209,7 @@ SUSPENDS static int open_host(struct run *u, struct candidate *c, struct smtp_cl
 	};
 	struct smtp_failure f;
 	int r = smtp_open(&o, ret_client, &f);
+	tls_report_session(&u->report, c, r, &f, r >= 0 && (*ret_client)->tls.len > 0);
 	if (r < 0 && f.handshake && c->policy.want == TLS_WANT_MAY) {
 		struct addresses same = {.n = 1, .list = {f.peer}};
 		struct smtp_failure again;
@@ -298,6 +301,7 @@ static void note_unusable(struct run *u, const struct candidate *c)
 		return;
 	}
 	STATS_ADD(outbound_policy_refusals_total, 1);
+	tls_report_skipped(&u->report, c);
 	note_failure(u,
 		delivery_result(d, c->policy.skip_forever ? OUTCOME_FAILED : OUTCOME_DEFERRED, 0,
 			c->policy.skip_forever ? "5.7.30" : "4.7.5", "%.*s is not used: %s%s%.*s",
@@ -349,6 +353,7 @@ SUSPENDS static int find_policy(struct run *u)
 		log_span(l, "reason", u->sts.why);
 		log_str(l, "in_force", u->sts.found ? "an earlier policy" : "none");
 		log_end(l);
+		tls_report_policy(&u->report);
 	}
 	return r;
 }
@@ -399,6 +404,7 @@ void smtp_deliver(struct delivery *d, const struct outbound *out)
 	struct span hosts[HOSTS_MAX];
 	if (way_find(out->ways, out->config, &d->job, hosts_random(NULL), d->arena, &u.way) < 0)
 		return; /* every recipient is deferred from the start */
+	tls_report_init(&u.report, d, out, &u.way, &u.sts);
 	uint32_t n = hosts_order(&d->job, hosts_random, NULL, hosts);
 	enum next next = NEXT_HOST;
 	int r = find_policy(&u);

@@ -113,6 +113,7 @@ static int fail_tls(struct opening *o, enum tls_failure what, const char *why)
 {
 	const struct smtp_opening *ask = o->ask;
 	o->failure->tls = what;
+	o->failure->why = arena_span(ask->d->arena, span_str(why));
 	return fail(o, OPEN_TLS, -EPROTO,
 		delivery_result(ask->d, OUTCOME_DEFERRED, 0,
 			what == TLS_NOT_OFFERED ? "4.7.4" : "4.7.5",

@@ -23,6 +23,7 @@ struct smtp_failure {
 	enum tls_failure tls;
 	bool handshake; /* STARTTLS was begun: clear text needs a new connection */
 	struct address peer, local;
+	struct span why; /* of the TLS failure; in the delivery's arena */
 	struct outcome_rcpt result;
 };
 /* A negative errno: *ret_failure says why, with a result that fits all recipients. tls: what is to

@@ -18,9 +18,10 @@
 #include <unistd.h>
 
 #include "base/map.h"
-#include "deliver/addresses.h"
 #include "deliver/sts_fetch.h"
 #include "fiber/offload.h"
+#include "ipc/addresses.h"
+#include "net/https.h"
 
 #define FILE_HEAD_MAX 128u
 #define DOMAIN_MAX    253u
@@ -61,7 +62,7 @@ int sts_new(int folder, struct sts **ret_sts)
 		free(s);
 		return -ENOMEM;
 	}
-	sts_fetch_init();
+	https_init();
 	*ret_sts = s;
 	return 0;
 }
@@ -373,6 +374,7 @@ static int answer_of(const struct entry *e, struct arena *a, struct sts_answer *
 	if (!text.ptr)
 		return -ENOMEM;
 	int r = sts_policy_parse(text, a, &ret->policy, &why);
+	ret->text = text;
 	ret->found = r >= 0;
 	return r == -ENOMEM ? r : 0;
 }

@@ -21,6 +21,7 @@ enum sts_problem { STS_FINE, STS_FETCH_FAILED, STS_BROKEN, STS_WEBPKI };
 struct sts_answer {
 	bool found; /* a valid policy, perhaps an older one that is still in force */
 	struct sts_policy policy;
+	struct span text;	  /* of the policy, as it was served */
 	enum sts_problem problem; /* of the last fetch, for reports */
 	struct span why;
 };

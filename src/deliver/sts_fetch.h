@@ -14,6 +14,5 @@ struct sts_fetch {
 	bool webpki;	 /* the certificate did not verify */
 	char why[256];
 };
-void sts_fetch_init(void); /* once, before the threads */
 /* 0: 200 with text/plain, the body is whole; -EPROTO and others, with why. */
 int sts_fetch_run(void *fetch);

@@ -37,15 +37,6 @@ struct tag {
 };
 static int tag_index = -1;
 
-const char *tls_failure_name(enum tls_failure f)
-{
-	static const char *const names[TLS_FAILURES] = {"ok", "starttls-not-supported",
-		"certificate-host-mismatch", "certificate-expired", "certificate-not-trusted",
-		"validation-failure", "tlsa-invalid", "dnssec-invalid", "dane-required",
-		"sts-policy-fetch-error", "sts-policy-invalid", "sts-webpki-invalid"};
-	return names[f];
-}
-
 /* ---- sessions ---- */
 
 static void session_free(struct tls_client *t, struct session *s)
@@ -265,6 +256,8 @@ static enum tls_failure failure_of(long verify_result)
 	case X509_V_ERR_CERT_HAS_EXPIRED:
 	case X509_V_ERR_CERT_NOT_YET_VALID:
 		return TLS_EXPIRED;
+	case X509_V_ERR_DANE_NO_MATCH:
+		return TLS_TLSA_INVALID;
 	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
 	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:

@@ -2,6 +2,7 @@
  * fingerprints or TLSA, and what came of it in words and as RFC 8460 calls it. */
 #pragma once
 #include "deliver/dane.h"
+#include "ipc/tls_result.h"
 #include "net/tls.h"
 
 #define TLS_SESSIONS_MAX 2000u
@@ -10,24 +11,6 @@ struct tls_client;
 MUST_CHECK int tls_client_new(struct tls_client **ret_client);
 void tls_client_free(struct tls_client *t); /* NULL allowed; no stream of it may live */
 size_t tls_client_sessions(const struct tls_client *t);
-
-/* RFC 8460 4.3; the rest of the list is about policies. */
-enum tls_failure {
-	TLS_OK,
-	TLS_NOT_OFFERED,	/* starttls-not-supported */
-	TLS_NAME_MISMATCH,	/* certificate-host-mismatch */
-	TLS_EXPIRED,		/* certificate-expired */
-	TLS_NOT_TRUSTED,	/* certificate-not-trusted */
-	TLS_OTHER,		/* validation-failure */
-	TLS_TLSA_INVALID,	/* tlsa-invalid */
-	TLS_DNSSEC_INVALID,	/* dnssec-invalid */
-	TLS_DANE_REQUIRED,	/* dane-required */
-	TLS_STS_FETCH_ERROR,	/* sts-policy-fetch-error */
-	TLS_STS_INVALID,	/* sts-policy-invalid */
-	TLS_STS_WEBPKI_INVALID, /* sts-webpki-invalid */
-};
-#define TLS_FAILURES 12u
-const char *tls_failure_name(enum tls_failure f); /* "starttls-not-supported" */
 
 struct tls_target {
 	enum tls_want want;	/* not CLEAR */

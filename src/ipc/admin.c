@@ -40,7 +40,7 @@ int admin_request_decode(struct span payload, struct arena *a, struct admin_requ
 	r.via = wire_get_span(&w);
 	r.limit = wire_get_u64(&w);
 	r.n_ids = wire_get_u32(&w);
-	if (w.error || verb < ADMIN_QUEUE_LIST || verb > ADMIN_CANCEL ||
+	if (w.error || verb < ADMIN_QUEUE_LIST || verb > ADMIN_TLSRPT_SEND ||
 		(uint64_t)r.n_ids * 8 > w.rest.len)
 		return -EBADMSG;
 	r.ids = arena_alloc(a, (r.n_ids ? r.n_ids : 1) * sizeof(*r.ids));
@@ -153,6 +153,43 @@ int admin_line_decode(struct span payload, struct admin_line *ret)
 	if (w.error)
 		return -EBADMSG;
 	*ret = l;
+	return 0;
+}
+
+void tlsrpt_row_encode(const struct tlsrpt_row *r, struct buf *out)
+{
+	const uint64_t numbers[] = {r->begin_sec, r->end_sec, r->ok, r->failed, r->due_usec};
+
+	wire_put_u64(out, r->token);
+	wire_put_span(out, r->domain);
+	wire_put_span(out, r->state);
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+		wire_put_u64(out, numbers[i]);
+	wire_put_u32(out, r->attempts);
+	wire_put_span(out, r->report);
+	wire_put_span(out, r->targets);
+	wire_put_span(out, r->text);
+}
+
+int tlsrpt_row_decode(struct span payload, struct tlsrpt_row *ret)
+{
+	struct wire w = wire_reader(payload);
+	struct tlsrpt_row r = {.token = wire_get_u64(&w)};
+
+	r.domain = wire_get_span(&w);
+	r.state = wire_get_span(&w);
+	r.begin_sec = wire_get_u64(&w);
+	r.end_sec = wire_get_u64(&w);
+	r.ok = wire_get_u64(&w);
+	r.failed = wire_get_u64(&w);
+	r.due_usec = wire_get_u64(&w);
+	r.attempts = wire_get_u32(&w);
+	r.report = wire_get_span(&w);
+	r.targets = wire_get_span(&w);
+	r.text = wire_get_span(&w);
+	if (w.error)
+		return w.error;
+	*ret = r;
 	return 0;
 }
 

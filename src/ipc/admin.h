@@ -17,6 +17,9 @@ enum admin_verb {
 	ADMIN_TRACE,  /* by the dispatcher: FRAME_ADMIN_LINE until the next delivery that matches
 			 (ids,  recipient, domain) has ended */
 	ADMIN_CANCEL, /* by control: the client of the trace with this token has gone; no answer */
+	ADMIN_TLSRPT_LIST, /* by the reporter: rows */
+	ADMIN_TLSRPT_SHOW, /* of `domain`: rows whose text is JSON */
+	ADMIN_TLSRPT_SEND, /* all: the running day too */
 };
 /* Which messages: ids, or filters (all that are given must match), or all. */
 struct admin_request {
@@ -79,6 +82,19 @@ struct admin_line {
 };
 void admin_line_encode(const struct admin_line *l, struct buf *out);
 MUST_CHECK int admin_line_decode(struct span payload, struct admin_line *ret);
+
+struct tlsrpt_row {
+	uint64_t token;
+	struct span domain, state; /* "collecting", "collected", "sending", "waiting for DKIM" */
+	uint64_t begin_sec, end_sec, ok, failed; /* the period, its sessions */
+	uint64_t due_usec;			 /* wall; 0: none */
+	uint32_t attempts;
+	struct span report;  /* its id; empty: none is made yet */
+	struct span targets; /* lines of "pending https://..." */
+	struct span text;    /* of the last failure; or the report */
+};
+void tlsrpt_row_encode(const struct tlsrpt_row *r, struct buf *out);
+MUST_CHECK int tlsrpt_row_decode(struct span payload, struct tlsrpt_row *ret);
 
 struct admin_end {
 	uint64_t token;

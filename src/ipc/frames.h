@@ -13,6 +13,7 @@ enum role {
 	ROLE_DIRECTORY,
 	ROLE_KEYS,
 	ROLE_CONTROL,
+	ROLE_REPORTER,
 	ROLE_CLI,
 	ROLE_COUNT
 };
@@ -60,7 +61,7 @@ enum frame_type {
 	FRAME_SUBMIT,	  /* -> directory: what a user hands in */
 	FRAME_SUBMIT_ANSWER,
 
-	/* dispatcher, deliverer, receiver, control <-> resolver (ipc/resolve.h) */
+	/* dispatcher, deliverer, receiver, control, reporter <-> resolver (ipc/resolve.h) */
 	FRAME_RESOLVE = 80, /* -> resolver */
 	FRAME_RESOLVE_ANSWER,
 
@@ -79,6 +80,9 @@ enum frame_type {
 	FRAME_INFLIGHT, /* -> dispatcher: u64 jobs in flight; kept outcomes come as FRAME_OUTCOME
 			   before */
 
+	FRAME_TLS_RESULT = 112, /* deliverer -> reporter (ipc/tls_result.h): one session, behind a
+				   token of 0 */
+
 	/* receiver <-> keys (ipc/sign.h) */
 	FRAME_SIGN = 160, /* -> keys */
 	FRAME_SIGN_ANSWER,
@@ -86,7 +90,7 @@ enum frame_type {
 	FRAME_CRAM, /* -> keys: is this the response for a sealed secret? */
 	FRAME_CRAM_ANSWER,
 
-	/* cli <-> control <-> dispatcher, supervisor (ipc/admin.h) */
+	/* cli <-> control <-> dispatcher, supervisor, reporter (ipc/admin.h) */
 	FRAME_ADMIN = 128, /* request */
 	FRAME_ADMIN_ROW,   /* one row of an answer */
 	FRAME_ADMIN_END,   /* u64 token, u32 status 0 ok / errno, span text, u64 count */

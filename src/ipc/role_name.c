@@ -4,6 +4,7 @@
 const char *role_name(enum role r)
 {
 	static const char *const names[ROLE_COUNT] = {"supervisor", "receiver", "resolver",
-		"dispatcher", "deliverer", "mailbox", "directory", "keys", "control", "cli"};
+		"dispatcher", "deliverer", "mailbox", "directory", "keys", "control", "reporter",
+		"cli"};
 	return (unsigned)r < ROLE_COUNT ? names[r] : "unknown";
 }

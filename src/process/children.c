@@ -36,6 +36,9 @@ static const enum role edges[][2] = {
 	{ROLE_RESOLVER, ROLE_DISPATCHER},
 	{ROLE_RESOLVER, ROLE_DELIVERER},
 	{ROLE_RESOLVER, ROLE_CONTROL},
+	{ROLE_RESOLVER, ROLE_REPORTER},
+	{ROLE_REPORTER, ROLE_DELIVERER},
+	{ROLE_REPORTER, ROLE_CONTROL},
 };
 
 static bool talk(enum role a, enum role b)
@@ -75,6 +78,8 @@ static bool is_given(const struct config *config, enum role role, const char *na
 		{"sts", ROLE_DELIVERER},
 		{"credentials:", ROLE_DELIVERER},
 		{"control", ROLE_CONTROL},
+		{"ca:", ROLE_REPORTER},
+		{"tlsrpt", ROLE_REPORTER},
 	};
 
 	if (strcmp(name, "empty") == 0)
@@ -359,6 +364,7 @@ int children_start(struct supervisor *s)
 		{ROLE_RESOLVER, 1},
 		{ROLE_DISPATCHER, 1},
 		{ROLE_MAILBOX, 1},
+		{ROLE_REPORTER, 1},
 		{ROLE_DELIVERER, count_for(s->config->deliverers)},
 		{ROLE_RECEIVER, count_for(s->config->receivers)},
 		{ROLE_CONTROL, 1},
@@ -471,6 +477,7 @@ void children_new_tables(struct supervisor *s)
 	renew_fds(s, ROLE_DIRECTORY);
 	renew_fds(s, ROLE_RESOLVER);
 	renew_fds(s, ROLE_DELIVERER);
+	renew_fds(s, ROLE_REPORTER);
 }
 
 void children_new_certificates(struct supervisor *s)

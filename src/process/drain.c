@@ -13,6 +13,7 @@ static const unsigned phases[] = {
 	1u << ROLE_RECEIVER,
 	1u << ROLE_DISPATCHER,
 	1u << ROLE_DELIVERER | 1u << ROLE_MAILBOX,
+	1u << ROLE_REPORTER, /* it has heard of every session by now */
 	1u << ROLE_DIRECTORY | 1u << ROLE_RESOLVER | 1u << ROLE_KEYS | 1u << ROLE_CONTROL,
 };
 

@@ -1,9 +1,8 @@
 /* Landlock (Linux 5.13 and later): no file of the system is reachable by name, /proc included, but
  * those below the folders handed down; no TCP bind for anyone (but
- * deliverers to a port of the system's choice), TCP connect for deliverers only, and
- * for the resolver to DNS ports; no
- * signals and no abstract sockets outside. Where the kernel knows less, what it knows is used.
- * Opened fds (listeners, segments) are not affected. */
+ * deliverers to a port of the system's choice), TCP connect for deliverers and the reporter only,
+ * and for the resolver to DNS ports; no signals and no abstract sockets outside. Where the kernel
+ * knows less, what it knows is used. Opened fds (listeners, segments) are not affected. */
 #include "process/confine.h"
 #include <linux/landlock.h>
 #include <string.h>
@@ -70,7 +69,8 @@ int confine_landlock(const struct confine_options *o)
 	if (abi >= 3)
 		attr.fs |= FS_TRUNC;
 	if (abi >= 4) {
-		attr.net = o->role == ROLE_DELIVERER ? NET_BIND : NET_BIND | NET_CONN;
+		bool dials = o->role == ROLE_DELIVERER || o->role == ROLE_REPORTER;
+		attr.net = dials ? NET_BIND : NET_BIND | NET_CONN;
 		size = 2 * sizeof(uint64_t);
 	}
 	if (abi >= 5)

@@ -215,27 +215,26 @@ static int make_below(struct resources *r, const char *name, mode_t mode, int *r
 	return 0;
 }
 
-/* data/sts: the policies that deliverers have fetched (RFC 8461). */
-static int open_policies(
-	struct resources *r, const struct config *c, const struct accounts *a, struct buf *errors)
+/* data/sts: the policies that deliverers have fetched (RFC 8461); data/tlsrpt: what the reporter
+ * has counted, and its reports (RFC 8460). */
+static int open_own(struct resources *r, const struct config *c, const struct accounts *a,
+	const char *name, enum role role, struct buf *errors)
 {
-	uid_t uid = a->uid[ROLE_DELIVERER];
-	gid_t gid = a->gid[ROLE_DELIVERER];
 	int fd = -1;
-	int e = make_below(r, "sts", 0700, &fd);
+	int e = make_below(r, name, 0700, &fd);
 
 	if (e == 0 && geteuid() == 0) {
-		e = own_folder(fd, uid, gid);
+		e = own_folder(fd, a->uid[role], a->gid[role]);
 		if (e == 0)
-			e = own_all_files(fd, uid, gid);
+			e = own_all_files(fd, a->uid[role], a->gid[role]);
 	}
 	if (e < 0) {
-		buf_printf(errors, "%s/sts: cannot prepare the folder of MTA-STS policies: %s\n",
-			c->data, strerror(-e));
+		buf_printf(errors, "%s/%s: cannot prepare the folder: %s\n", c->data, name,
+			strerror(-e));
 		fd_close(fd);
 		return e;
 	}
-	return resources_add(r, "sts", fd, NULL);
+	return resources_add(r, name, fd, NULL);
 }
 
 /* What reversible secrets are sealed by: for the keys process (config/seal_key.h). */
@@ -309,7 +308,9 @@ int resources_open_data(
 	}
 	e = resources_add(r, "spool", spool, NULL);
 	int e2 = resources_add(r, "empty", empty, NULL), e3 = resources_add(r, "auth", auth, NULL);
-	int e4 = open_policies(r, c, a, errors);
+	int e4 = open_own(r, c, a, "sts", ROLE_DELIVERER, errors);
+	if (e4 == 0)
+		e4 = open_own(r, c, a, "tlsrpt", ROLE_REPORTER, errors);
 	int e6 = open_seal_key(r, c, errors);
 	/* Unix sockets of others are found by their paths (confine.h). */
 	int outside = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);

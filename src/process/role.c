@@ -234,6 +234,9 @@ static int confine_role(struct role_process *p)
 		int policies = role_fd(p, "sts");
 		if (policies >= 0)
 			o.folders[o.n_folders++] = policies;
+		int reports = role_fd(p, "tlsrpt");
+		if (reports >= 0)
+			o.folders[o.n_folders++] = reports;
 		int spool = role_fd(p, "spool");
 		if (spool >= 0)
 			o.folders[o.n_folders++] = spool;

@@ -49,6 +49,8 @@ static const int calls_mailbox[] = {SCMP_SYS(openat), SCMP_SYS(newfstatat), SCMP
 static const int calls_resolver[] = {SCMP_SYS(bind), SCMP_SYS(connect)};
 static const int calls_directory[] = {
 	SCMP_SYS(openat), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(fsync)};
+static const int calls_reporter[] = {SCMP_SYS(connect), SCMP_SYS(openat), SCMP_SYS(renameat),
+	SCMP_SYS(unlinkat), SCMP_SYS(fdatasync), SCMP_SYS(getdents64)};
 static const int calls_control[] = {SCMP_SYS(accept4)};
 
 static int allow(scmp_filter_ctx f, uint32_t action, const int *calls, size_t n)
@@ -77,6 +79,8 @@ static int allow_role(scmp_filter_ctx f, enum role role)
 		return allow(f, SCMP_ACT_ALLOW, calls_resolver, ARRAY_LEN(calls_resolver));
 	case ROLE_DIRECTORY:
 		return allow(f, SCMP_ACT_ALLOW, calls_directory, ARRAY_LEN(calls_directory));
+	case ROLE_REPORTER:
+		return allow(f, SCMP_ACT_ALLOW, calls_reporter, ARRAY_LEN(calls_reporter));
 	case ROLE_CONTROL:
 		return allow(f, SCMP_ACT_ALLOW, calls_control, ARRAY_LEN(calls_control));
 	default:
@@ -92,6 +96,11 @@ static bool in(const int *calls, size_t n, int call)
 	return false;
 }
 
+static bool may_dial(enum role role)
+{
+	return role == ROLE_DELIVERER || role == ROLE_RESOLVER || role == ROLE_REPORTER;
+}
+
 static int refuse_quietly(scmp_filter_ctx f, enum role role)
 {
 	for (size_t i = 0; i < ARRAY_LEN(calls_refused); i++) {
@@ -103,7 +112,9 @@ static int refuse_quietly(scmp_filter_ctx f, enum role role)
 			continue;
 		if (role == ROLE_MAILBOX && in(calls_mailbox, ARRAY_LEN(calls_mailbox), call))
 			continue;
-		if ((role == ROLE_DELIVERER || role == ROLE_RESOLVER) && call == SCMP_SYS(socket))
+		if (may_dial(role) && call == SCMP_SYS(socket))
+			continue;
+		if (role == ROLE_REPORTER && in(calls_reporter, ARRAY_LEN(calls_reporter), call))
 			continue;
 		if (role == ROLE_DELIVERER && in(calls_deliverer, ARRAY_LEN(calls_deliverer), call))
 			continue;
@@ -162,11 +173,10 @@ static int allow_by_argument(scmp_filter_ctx f, enum role role)
 		r = seccomp_rule_add(f, SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(prctl), 1,
 			SCMP_A0(SCMP_CMP_EQ, 0x53564d41 /* PR_SET_VMA */, 0));
 	/* libcurl wakes itself through a pair. */
-	if (r == 0 && role == ROLE_DELIVERER)
+	if (r == 0 && (role == ROLE_DELIVERER || role == ROLE_REPORTER))
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
 			SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0));
-	bool dials = role == ROLE_DELIVERER || role == ROLE_RESOLVER;
-	for (size_t i = 0; dials && i < ARRAY_LEN(families) && r == 0; i++)
+	for (size_t i = 0; may_dial(role) && i < ARRAY_LEN(families) && r == 0; i++)
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
 			SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0));
 	return r;

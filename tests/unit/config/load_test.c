@@ -78,6 +78,9 @@ static const char everything[] =
 	"  stub = {\"a.example 10.0.0.1\", \". [::1]:54\"} forward = {\"B.example "
 	"10.0.0.2:5353\"} "
 	"  insecure = {\"a.example\"} }\n"
+	"tlsrpt { enabled = false organization = \"Example Org\" contact = \"tls@example.org\" "
+	"delay = 2h "
+	"}\n"
 	"auth { mechanisms = {\"PLAIN\", \"login\"} hide_client = yes message_size = 1M "
 	"recipients = 11\n  messages_per_hour = 12 recipients_per_hour = 13 }\n";
 

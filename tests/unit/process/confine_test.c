@@ -16,8 +16,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-static const enum role roles[] = {
-	ROLE_RECEIVER, ROLE_DISPATCHER, ROLE_DELIVERER, ROLE_MAILBOX, ROLE_DIRECTORY, ROLE_CONTROL};
+static const enum role roles[] = {ROLE_RECEIVER, ROLE_DISPATCHER, ROLE_DELIVERER, ROLE_MAILBOX,
+	ROLE_DIRECTORY, ROLE_CONTROL, ROLE_REPORTER};
 
 static char folder[] = "/tmp/postrider-confine-XXXXXX";
 
@@ -134,7 +134,8 @@ static void confine__leaves_each_role_its_own(void **state)
 	if (!can_be_confined())
 		skip();
 	for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
-		int want = roles[i] == ROLE_DELIVERER ? ALLOWED : DENIED;
+		int want =
+			roles[i] == ROLE_DELIVERER || roles[i] == ROLE_REPORTER ? ALLOWED : DENIED;
 		int got = outcome_of(roles[i], try_socket);
 		if (got != want)
 			fail_msg("%s, socket: want %d, got %d", role_name(roles[i]), want, got);

@@ -4,7 +4,7 @@
  *
  * "Secure" (RFC 7672 2.2.2) is what carried the records: an empty answer of the other family
  * proves nothing and harms nothing. */
-#include "deliver/addresses.h"
+#include "ipc/addresses.h"
 #include <netinet/in.h>
 
 bool address_is_loopback(const struct address *a)
