@@ -73,8 +73,7 @@ static void outbox_load__refuses_damage(void **state)
 		"tlsrpt-report 1\ndomain a.example\nid x\ntarget pending https://r.example/\n",
 		"tlsrpt-report 1\ndomain a.example\nid x\ntarget later https://r.example/\nend\n",
 		"tlsrpt-report 1\ndomain a.example\nid x\ntarget pending http://r.example/\nend\n",
-		"tlsrpt-report 1\ndomain a.example\nid x\ntimes 1 2 3\ntarget sent "
-		"mailto:a@b\nend\n",
+		"tlsrpt-report 1\ndomain a.b\nid x\ntimes 1 2 3\ntarget sent mailto:a@b\nend\n",
 		"tlsrpt-report 1\ndomain a.example\nid x\ntarget sent mailto:a@b\nend\nmore\n",
 		"tlsrpt-report 1\nunknown word\nid x\ntarget sent mailto:a@b\nend\n",
 	};
