@@ -3,6 +3,7 @@
  * rights and never creates, writes or chmods: `check` must be safe to run beside a live server.
  * Hence a port in use is a warning only (the live server holds it). */
 #include "config/check.h"
+#include "config/check_modes.h"
 #include "config/name.h"
 #include "config/seal_key.h"
 #include "config/tls_files.h"
@@ -345,6 +346,7 @@ int config_check_environment(const struct config *c, struct buf *warnings, struc
 	struct checking k = {.c = c, .warnings = warnings, .errors = errors};
 
 	check_file_mode(&k);
+	config_check_modes(c, warnings);
 	check_hostname(&k);
 	check_limits(&k);
 	check_folder(&k, NULL, "the data folder", c->data);

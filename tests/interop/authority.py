@@ -5,7 +5,7 @@ import hashlib
 import pathlib
 import subprocess
 
-KINDS = {"rsa": ["-newkey", "rsa:2048"], "ec": ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]}
+KINDS = {"ed25519": ["-newkey", "ed25519"], "rsa": ["-newkey", "rsa:2048"], "ec": ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]}
 LONG_AGO = ("20200101000000Z", "20200201000000Z")
 
 

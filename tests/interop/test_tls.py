@@ -1,6 +1,8 @@
 """TLS as server: STARTTLS and implicit TLS, certificates by name and kind, resumption, clients' certificates, what
 must never be executed, certificates that change or are bad, and where the private keys are."""
 
+import os
+import pathlib
 import re
 import shutil
 import signal
@@ -8,11 +10,12 @@ import smtplib
 import socket
 import ssl
 import subprocess
+import tempfile
 import time
 
 import pytest
 from authority import Authority, openssl
-from node import free_port, wait_until
+from node import PROGRAM, free_port, wait_until
 from postfix import Postfix
 
 MAIL = b"From: a@example.net\r\nSubject: tls\r\n\r\nhello\r\n"
@@ -312,6 +315,7 @@ BAD = {
     "garbage": "there is no certificate in it",
     "encrypted": "it is encrypted",
     "weak": "has a key of 1024 bits",
+    "ed25519": "has a key that is neither RSA nor ECDSA, which few mail servers can use: get one with",
 }
 
 
@@ -321,6 +325,8 @@ def bad_pair(authority, what, tmp_path):
         return authority.issue("mx.example.org", file="expired", end="20210101000000Z")
     if what == "early":
         return authority.issue("mx.example.org", file="early", begin="20490101000000Z", end="20491201000000Z")
+    if what == "ed25519":
+        return authority.issue("mx.example.org", kind="ed25519", file="ed25519")
     if what == "mismatch":
         return pem, authority.issue("mx.example.org", file="another").key
     if what == "no key":
@@ -346,6 +352,53 @@ def test_bad_ones__check_and_serve_say_which(node, authority, tmp_path):
         assert done.returncode == 78 and words in said and f"{n.conf}:" in said, (what, said)
         status, said = n.refused_start()
         assert status == 78 and words in said, (what, status, said)
+
+
+def test_bad_ones__a_key_that_may_not_be_read(node, authority):
+    """Said by `check` of a user who may not read it, with what to do; and a server of his does not start."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        folder = pathlib.Path(folder)
+        folder.chmod(0o755)
+        pair = [pathlib.Path(shutil.copy(f, folder)) for f in authority.issue("mx.example.org", file="secret")]
+        pair[1].chmod(0o000)
+        n = node(more=settings(authority, pair))
+        conf = folder / "postrider.conf"
+        conf.write_text(n.conf.read_text().replace('data = "data"', f'data = "{folder}/data"'))
+        who = {"user": 65534, "group": 65534, "extra_groups": []} if os.getuid() == 0 else {}
+        done = subprocess.run([PROGRAM, "check", "-c", conf], capture_output=True, text=True, timeout=30, cwd="/", **who)
+        assert done.returncode == 78 and "secret.key" in done.stderr, done
+        line = next(x for x in done.stderr.splitlines() if "secret.key" in x)
+        assert "Permission denied" in line and "root" in line, line
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+@pytest.mark.parametrize("how", ["quit", "quit-slow", "timeout", "errors", "drain"])
+def test_close_notify__however_a_session_ends(node, authority, version, how):
+    """RFC 8446 6.1, RFC 5246 7.2.1: without it, an end cannot be told from a cut, and GnuTLS's clients complain."""
+    port = free_port()
+    n = node(more=settings(authority, authority.issue("mx.example.org"), implicit=port),
+             limits='command_timeout = "1s"' if how == "timeout" else "").start()
+    context = trusting(authority, check_hostname=False, maximum_version=getattr(ssl.TLSVersion, version))
+    raw = socket.create_connection(("127.0.0.1", port), 20)
+    with context.wrap_socket(raw, suppress_ragged_eofs=False) as secure:
+        assert secure.recv(4096).startswith(b"220 ")
+        secure.sendall(b"EHLO client.example\r\n")
+        assert b"250" in secure.recv(4096)
+        if how == "quit":
+            secure.sendall(b"QUIT\r\n")
+        elif how == "quit-slow":
+            secure.sendall(b"QU")
+            time.sleep(0.2)
+            secure.sendall(b"IT\r\n")
+        elif how == "errors":
+            for _ in range(30):
+                secure.sendall(b"NONSENSE\r\n")
+                if secure.recv(4096).startswith(b"421"):
+                    break
+        elif how == "drain":
+            n.process.send_signal(signal.SIGTERM)
+        while secure.recv(4096):  # SSLEOFError: no close_notify
+            pass
 
 
 def test_bad_ones__a_reload_keeps_the_old_one(node, authority, tmp_path):

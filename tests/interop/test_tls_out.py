@@ -181,6 +181,18 @@ def test_sessions__are_resumed(node, peer, ca):
     assert n.events("delivered")[1]["tls"].endswith(" pkix resumed")
 
 
+@pytest.mark.parametrize("tls12", [True, False])
+def test_close_notify__at_the_end_of_a_delivery(node, peer, ca, tls12):
+    """RFC 8446 6.1, RFC 5246 7.2.1."""
+    p = peer(ca.issue("localhost"), tls12=tls12)
+    n = relay(node, p, ca, host="localhost", more="tls = encrypt").start()
+    send(n, ["bob@far.example"])
+    delivered(n, p)
+    n.stop()  # kept connections are given up with QUIT
+    wait_until(lambda: p.ends, 30)
+    assert p.ends == ["close_notify"], p.ends
+
+
 @pytest.mark.parametrize("mechanisms", ["PLAIN", "LOGIN", "PLAIN LOGIN CRAM-MD5", "CRAM-MD5 NTLM"])
 @pytest.mark.parametrize("tls", [True, False])
 def test_auth__logs_in(node, peer, ca, tmp_path, mechanisms, tls):

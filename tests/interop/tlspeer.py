@@ -25,7 +25,7 @@ class TlsPeer:
         self.host, self.rule, self.greeting, self.name = host, rule, greeting, name
         self.port = port or free_port()
         self.messages, self.commands, self.connections, self.handshakes, self.resumed = [], [], 0, 0, 0
-        self.sni, self.errors = [], []
+        self.sni, self.errors, self.ends = [], [], []
         self.context = None
         if leaf:
             self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -51,7 +51,7 @@ class TlsPeer:
         self.listener.close()
 
     def wrap(self, conn):
-        conn = self.context.wrap_socket(conn, server_side=True)
+        conn = self.context.wrap_socket(conn, server_side=True, suppress_ragged_eofs=False)
         self.handshakes += 1
         self.resumed += conn.session_reused
         return conn
@@ -132,6 +132,11 @@ class TlsPeer:
                 say("250 2.0.0 taken")
             elif verb == "QUIT":
                 say("221 bye")
+                if secure:  # how the other side ends: close_notify, or a cut
+                    try:
+                        self.ends.append("close_notify" if conn.recv(10) == b"" else "octets")
+                    except OSError as e:
+                        self.ends.append(repr(e))
                 return conn
             else:
                 say("250 ok")

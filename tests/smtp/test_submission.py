@@ -368,6 +368,46 @@ def test_external(own):
     assert own.server.await_events("auth-ok", 2)[-1]["user"] == "alice@db.example"
 
 
+def test_external_by_subject(own):
+    """A certificate's subject counts only where tls.client_ca vouches for it; RFC 2253 text, as the log shows it."""
+    folder = own.server.folder
+
+    def certificate(stem, subject, ca=None):
+        sign = ["-CA", folder / f"{ca}.pem", "-CAkey", folder / f"{ca}.key"] if ca else []
+        subprocess.run(["openssl", "req", "-x509", *sign, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-days", "30", "-keyout", folder / f"{stem}.key", "-out", folder / f"{stem}.pem", "-subj", subject,
+                        "-addext", f"basicConstraints=critical,CA:{'FALSE' if ca else 'TRUE'}"],
+                       check=True, capture_output=True)  # fmt: skip
+
+    certificate("ca", "/CN=Clients' CA")
+    certificate("impostor-ca", "/CN=Clients' CA")
+    certificate("alice", "/O=Example, Ltd/CN=alice", ca="ca")
+    certificate("bob", "/O=Example, Ltd/CN=bob", ca="ca")
+    certificate("forged", "/O=Example, Ltd/CN=alice", ca="impostor-ca")
+    own.configure()
+    user(own.server, "cert", "add", "alice@example.org", "CN=alice,O=Example\\, Ltd")
+    conf = own.server.conf.read_text()
+    own.server.conf.write_text(
+        conf.replace("tls { certificate", 'tls { client = request  client_ca = "ca.pem"  certificate'))
+    own.server.start()
+    rows = [("alice", "=", 235), ("alice", b64("alice@example.org"), 235), ("alice", b64("bob@example.org"), 535),
+            ("bob", "=", 535), ("forged", "=", 535)]  # fmt: skip
+    for stem, response, want in rows:
+        context = own.context()
+        context.load_cert_chain(folder / f"{stem}.pem", folder / f"{stem}.key")
+        with contextlib.closing(smtplib.SMTP("127.0.0.1", own.port, "client.example.net", 20)) as client:
+            client.ehlo()
+            client.starttls(context=context)
+            client.ehlo()
+            assert client.docmd("AUTH", f"EXTERNAL {response}")[0] == want, (stem, response)
+            if want == 235:
+                assert transaction(client, BODY, "alice@example.org", ["carol@example.org"])[0] == 250
+    assert {e["user"] for e in own.server.await_events("auth-ok", 2)} == {"alice@example.org"}
+    assert {e["reason"] for e in own.server.await_events("auth-failed", 3)} == {"identity", "certificate"}
+    user(own.server, "cert", "remove", "alice@example.org", "CN=alice,O=Example\\, Ltd")
+    assert "{CERT}" not in (folder / "users").read_text()
+
+
 def test_mechanisms_as_configured(own):
     own.start(scram=False, auth='mechanisms = {"SCRAM-SHA-256", "PLAIN"}')
     with contextlib.closing(own.connect()) as client:
@@ -451,7 +491,35 @@ def test_check_says_that_cram_md5_is_weaker(own):
     assert "CRAM-MD5" not in check(own.server)
     conf = own.server.conf.read_text()
     own.server.conf.write_text(conf.replace("auth {", 'auth { mechanisms = {"PLAIN", "CRAM-MD5"}'))
-    assert "CRAM-MD5, which is weaker" in check(own.server)
+    said = check(own.server)
+    assert "CRAM-MD5, which is weaker" in said
+    assert '"example.org": CRAM-MD5 is offered, and 2 of 2 users have no secret' in said, said
+    for name in ("alice@example.org", "bob@example.org", "alice@db.example"):
+        user(own.server, "passwd", name, "--reversible", password=PASSWORD)
+    assert "have no secret" not in check(own.server)
+    own.server.conf.write_text(conf)
+    assert "2 users have a password that can be read back" in check(own.server)
+
+
+def test_check_warns_of_secrets_that_others_may_read(own):
+    own.configure()
+    folder = own.server.folder
+    (folder / "key.pem").write_bytes((own.certificate / "key.pem").read_bytes())
+    (folder / "secret").write_text("me:secret\n")
+    conf = own.server.conf.read_text().replace(f"{own.certificate}/key.pem", f"{folder}/key.pem")
+    conf += f'\nroute "far.example" {{ via = "smtp://127.0.0.1:1" credentials = "file:{folder}/secret" }}\n'
+    own.server.conf.write_text(conf)
+    user(own.server, "passwd", "alice@example.org", "--reversible", password=PASSWORD)
+    files = [folder / name for name in ("users", "users.db", "key.pem", "secret", "data/secrets.key")]
+    for mode, words in ((0o600, None), (0o640, None), (0o644, "may read it"), (0o660, "its group may change it"),
+                        (0o666, "may change it")):  # fmt: skip
+        for path in files:
+            path.chmod(mode)
+        said = check(own.server)
+        for path in files:
+            line = [x for x in said.splitlines() if f"chmod 600 '{path}'" in x]
+            assert len(line) == (words is not None), (mode, path, said)
+            assert not words or words in line[0], (mode, line)
 
 
 def test_cram_md5_secret_goes_with_its_password(own):
@@ -806,6 +874,41 @@ def test_counters_that_are_damaged_are_dropped(own):
     own.server.start()
     assert "damaged" in own.server.await_events("counters-not-read")[0]["text"]
     assert own.submit()[0] == 250
+
+
+def test_database_of_another_schema(own):
+    """Told by `check` and the log; its users get 454 and 451 meanwhile, others none of it; then fine."""
+    import sqlite3
+
+    own.configure()
+    database = own.server.folder / "users.db"
+
+    def set_version(version):
+        with contextlib.closing(sqlite3.connect(database)) as db:
+            db.execute(f"PRAGMA user_version = {version}")
+
+    set_version(99)
+    own.server.start()
+    assert any("version 99" in e["text"] and "update" in e["text"] for e in own.server.await_events("table-error"))
+    with contextlib.closing(own.connect()) as client:
+        assert plain(client, "alice@db.example", PASSWORD) == 454
+        assert plain(client, "alice@example.org", PASSWORD) == 235
+        client.docmd("MAIL FROM:<alice@example.org>")
+        assert client.docmd("RCPT TO:<alice@db.example>")[0] == 451
+        assert client.docmd("RCPT TO:<carol@example.org>")[0] == 250
+    done = subprocess.run(
+        [PROGRAM, "user", "list", "db.example", "-c", own.server.conf], text=True, capture_output=True, check=False)
+    assert done.returncode != 0 and "version 99" in done.stderr, done
+    done = subprocess.run([PROGRAM, "check", "-c", own.server.conf], text=True, capture_output=True, check=False)
+    assert done.returncode == 78 and "version 99" in done.stderr, done
+    set_version(1)
+    end = time.monotonic() + 10
+    while True:
+        with contextlib.closing(own.connect()) as client:
+            if plain(client, "alice@db.example", PASSWORD) == 235:
+                break
+        assert time.monotonic() < end
+        time.sleep(0.2)
 
 
 # ---- a directory that is gone or does not answer ----
