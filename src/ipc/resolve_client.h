@@ -2,7 +2,7 @@
  * resolver gets the open questions again, once: its death costs a wait, no mail. Every question
  * ends, with an answer or with RESOLVE_TIMEOUT or RESOLVE_UNAVAILABLE as its status. */
 #pragma once
-#include "fiber/fiber.h"
+#include "ipc/asker.h"
 #include "ipc/resolve.h"
 
 #define RESOLVE_WAIT_USEC (30 * USEC_PER_SEC) /* with a dead resolver; see _set_wait */
@@ -23,16 +23,15 @@ SUSPENDS MUST_CHECK int resolve(struct resolve_client *c, struct span name, uint
 /* For state machines: the question lies in its owner's memory until `done` was called, once, from
  * the loop and never from resolve_start. */
 struct resolve_query {
-	struct list node;
-	struct loop_timer deadline;
+	struct asker_request request;
+	struct asker_question question;
+	struct buf payload;
 	struct resolve_client *client;
-	uint64_t token;
-	struct span name; /* borrowed until done */
+	struct span name; /* borrowed until resolve_start returns */
 	uint16_t type;
-	unsigned sends;
 	/* The answer is valid during the call; q is free again, it may start another question. */
 	void (*done)(struct resolve_query *q, const struct resolve_answer *a);
 };
-/* The caller has set name, type and done; the rest is zero. -ENOMEM. */
+/* The caller has set name, type and done; the rest is zero. -ENOMEM, -ENOBUFS. */
 MUST_CHECK int resolve_start(struct resolve_client *c, struct resolve_query *q);
 void resolve_cancel(struct resolve_query *q); /* done is not called any more; safe when not open */

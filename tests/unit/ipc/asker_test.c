@@ -201,18 +201,101 @@ static void all_cases(void *arg)
 	loop_exit();
 }
 
-static void asker__every_peer(void **state)
+/* ---- without fibers ---- */
+
+struct step {
+	struct asker_request request;
+	struct asker_question question;
+	struct step *neighbour; /* cancelled when this one ends */
+	bool again;		/* asked anew when it ends */
+	unsigned ends;
+	int result;
+};
+
+static void step_start(struct asker *a, struct step *s, struct taken *t)
 {
-	(void)state;
+	s->question = (struct asker_question){.type = ASK,
+		.answer_type = ANSWER,
+		.payload = SPAN_LIT("question"),
+		.sends = 1,
+		.take = take,
+		.arg = t};
+	assert_int_equal(asker_start(a, &s->request, loop_now_usec() + 5 * USEC_PER_SEC), 0);
+}
+
+static void step_done(struct asker_request *r, int result)
+{
+	struct step *s = CONTAINER_OF(r, struct step, request);
+
+	s->ends++;
+	s->result = result;
+	if (s->neighbour)
+		asker_cancel(&s->neighbour->request);
+	if (TAKE(s->again))
+		step_start(r->asker, s, s->question.arg);
+}
+
+/* The peer of three open questions dies: the first one's end cancels the second, and asks again. */
+static void end_in_the_middle(void *arg)
+{
+	struct world w;
+	struct step steps[3] = {{.again = true}};
+
+	(void)arg;
+	begin(&w, 1);
+	attach(&w, SILENT);
+	steps[0].neighbour = &steps[1];
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		steps[i].request =
+			(struct asker_request){.ask = &steps[i].question, .done = step_done};
+		step_start(&w.a, &steps[i], &w.taken);
+	}
+	rest();
+	assert_int_equal(w.peers[0].asked, 3);
+	channel_free(TAKE(w.peers[0].channel));
+	rest();
+	assert_int_equal(steps[0].ends, 1);
+	assert_int_equal(steps[0].result, -EPIPE);
+	assert_int_equal(steps[1].ends, 0);
+	assert_int_equal(steps[2].ends, 1);
+	asker_cancel(&steps[1].request); /* not open: nothing */
+	attach(&w, RIGHT);
+	for (int i = 0; i < 100 && steps[0].ends < 2; i++)
+		rest();
+	assert_int_equal(steps[0].ends, 2);
+	assert_int_equal(steps[0].result, 0);
+	assert_int_equal(w.peers[1].asked, 1);
+	w.asked = true;
+	end(&w, 0);
+	loop_exit();
+}
+
+static void run(void (*fn)(void *arg))
+{
 	assert_int_equal(loop_init(), 0);
-	assert_int_equal(fiber_spawn(all_cases, NULL, NULL), 0);
+	assert_int_equal(fiber_spawn(fn, NULL, NULL), 0);
 	assert_int_equal(loop_run(), 0);
 	loop_done();
 }
 
+static void asker__every_peer(void **state)
+{
+	(void)state;
+	run(all_cases);
+}
+
+static void asker_start__ends_may_cancel_and_ask(void **state)
+{
+	(void)state;
+	run(end_in_the_middle);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(asker__every_peer)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(asker__every_peer),
+		cmocka_unit_test(asker_start__ends_may_cancel_and_ask),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
