@@ -18,6 +18,8 @@
  *                                                     ; surrogate, at most 10FFFF
  *
  * HEXPOINT is taken for every character that a QCHAR is not, and, more leniently, for those too.
+ * Postfix writes UTF-8 addresses as xtext of type rfc822, which RFC 6533 does not foresee and which
+ * can mean nothing else: taken, as type utf-8.
  * What comes out may stand in a report's field: so control octets, which would end that field, are
  * refused in an address. */
 #include "mail/xtext.h"
@@ -191,6 +193,15 @@ static bool has_control(struct span in)
 	return false;
 }
 
+/* Does it stand for an octet that is not ASCII? */
+static bool xtext_has_high(struct span in)
+{
+	for (size_t i = 0; i + 1 < in.len; i++)
+		if (in.ptr[i] == '+' && hex_value(octet_at(in, i + 1)) >= 8)
+			return true;
+	return false;
+}
+
 int orcpt_decode(struct span in, bool utf8, struct buf *out)
 {
 	size_t semicolon = span_index(in, ';');
@@ -201,14 +212,20 @@ int orcpt_decode(struct span in, bool utf8, struct buf *out)
 	for (size_t i = 0; i < type.len; i++)
 		if (!is_atext(octet_at(type, i)))
 			return -EINVAL;
+	bool unicode = span_equal_nocase(type, SPAN_LIT("utf-8"));
+	/* "rfc822;j+C3+BCrgen@..." means a UTF-8 address, whose type is another. */
+	bool high = span_equal_nocase(type, SPAN_LIT("rfc822")) && xtext_has_high(address);
+	if (high)
+		type = SPAN_LIT("utf-8");
 	size_t before = out->len + type.len + 1;
 	buf_put(out, type);
 	buf_char(out, ';');
-	bool unicode = span_equal_nocase(type, SPAN_LIT("utf-8"));
 	int r = unicode ? utf8_address_decode(address, utf8, out) : xtext_decode(address, out);
 	if (r < 0)
 		return r;
 	struct span decoded = span_from(buf_span(out), before);
+	if (high)
+		return text_is_utf8(decoded) ? 0 : -EINVAL;
 	if (unicode ? has_control(decoded) : !text_is_printable(decoded))
 		return -EINVAL;
 	return 0;

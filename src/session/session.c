@@ -90,10 +90,23 @@ struct span session_protocol(const struct session *s)
 
 /* ---- one command ---- */
 
+/* RFC 2920 3.2 (5), (6): replies to these, and to what is no command, are not kept back for more to
+ * join them, though a client should not have put anything behind. */
+static const bool urgent[VERB_COUNT] = {
+	[VERB_EHLO] = true,
+	[VERB_LHLO] = true,
+	[VERB_DATA] = true,
+	[VERB_VRFY] = true,
+	[VERB_EXPN] = true,
+	[VERB_QUIT] = true,
+	[VERB_NOOP] = true,
+};
+
 static SUSPENDS struct verdict handle(struct session *s, struct span line, bool crlf)
 {
 	struct command c;
 
+	s->urgent = true;
 	/* 2.3.8: only CRLF ends a line. */
 	if (!crlf && !s->bare_tolerated)
 		return VERDICT(500, "5.5.2", "A command ends with CRLF");
@@ -106,6 +119,7 @@ static SUSPENDS struct verdict handle(struct session *s, struct span line, bool 
 		return v;
 	if (!verbs[c.verb])
 		return VERDICT(502, "5.5.1", "Command not implemented");
+	s->urgent = urgent[c.verb];
 	return verbs[c.verb](s, &c);
 }
 
@@ -200,6 +214,8 @@ static SUSPENDS int session_run(struct session *s)
 		struct verdict v = next(s);
 		if (v.code != 0)
 			r = reply_send(s, v);
+		if (r >= 0 && s->urgent)
+			r = stream_flush(s->io);
 		if (r >= 0 && s->commands % COMMANDS_PER_TURN == COMMANDS_PER_TURN - 1)
 			r = fiber_yield() == -ECANCELED ? 0 : r; /* the next wait tells */
 	}

@@ -23,6 +23,7 @@ struct session {
 	bool bare_tolerated; /* it is one of limits.bare_newlines */
 	bool idle;	     /* waits for a command, outside a transaction */
 	bool done;	     /* no further command */
+	bool urgent;	     /* the reply must not wait for others */
 	const char *end;     /* why it ended, for the log */
 
 	struct buf helo; /* argument of the last EHLO or HELO; empty: none yet */

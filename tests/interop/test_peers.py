@@ -345,3 +345,79 @@ def test_conversion__the_peer_without_8bitmime_gets_the_same_text(node, sink):
     assert parsed.get_payload(decode=True) == "Grüße aus Köln €\r\n".encode()
 
 
+
+
+# ---- UTF-8 addresses and chunks: through them and back ----
+
+UTF8_HEAD = HEAD.replace(b"From: ann@", "From: \u00e4nn@".encode()) + "Subject: Gr\u00fc\u00dfe\r\n\r\n".encode()
+
+
+def hand_in_utf8(n, recipient, message):
+    with smtplib.SMTP(n.host, n.port, "client.example", timeout=30) as s:
+        s.command_encoding = "utf-8"
+        s.ehlo()
+        for line in ("MAIL FROM:<\u00e4nn@example.org> SMTPUTF8 BODY=8BITMIME ENVID=QQ1",
+                     f"RCPT TO:<{recipient}> NOTIFY=SUCCESS"):
+            code, said = s.docmd(line)
+            assert code == 250, said
+        assert s.data(message)[0] == 250
+
+
+@pytest.mark.parametrize("kind", ["exim", "postfix"])
+def test_smtputf8__through_and_back(node, exim, kind):
+    """Near to the peer by BDAT, the peer to far: envelope and header in UTF-8 both times; the report finds a UTF-8 sender."""
+    near = sender(node)
+    far = sender(node, name="far", domain="far.example", via=f'via = "smtp://127.0.0.1:{near.port}"')
+    if kind == "exim":
+        peer = exim(onward=far.port)
+    else:
+        peer = Postfix(f"relayhost = [127.0.0.1]:{far.port}\nsmtputf8_enable = yes\n").start()
+    try:
+        near.write_config(more=route("far.example", f"smtp://127.0.0.1:{peer.port}"))
+        near.run("reload")
+        message = UTF8_HEAD + "aus K\u00f6ln\r\n.\r\n..\r\n".encode()
+        hand_in_utf8(near, "j\u00fcrgen@far.example", message)
+        stored = far.await_mail("j\u00fcrgen", domain="far.example", seconds=60)[0]
+        assert stored.endswith(message.replace(b"\r\n", b"\n")), stored
+        assert b"with UTF8SMTP" in stored.partition(b"by mx.example.org")[2].partition(b";")[0], stored
+        report = near.await_mail("\u00e4nn", seconds=60)[0]
+        assert b"Action: delivered" in report and "j\u00fcrgen@far.example".encode() in report, report
+        if kind == "postfix":
+            near.stop()  # the session ends, and Postfix says what was in it
+            wait_until(lambda: " bdat=1 " in peer.log(), 20, peer.log)
+        else:
+            assert all(" K " in line for line in peer.log().splitlines() if "T=remote" in line), peer.log()
+    finally:
+        if kind == "postfix":
+            peer.stop()
+
+
+def test_chunks__of_a_large_message_through_exim_and_back(node, exim):
+    """Many chunks each way (RFC 3030): what comes out is what went in, and nobody took DATA."""
+    near = sender(node)
+    far = sender(node, name="far", domain="far.example")
+    peer = exim(onward=far.port)
+    near.write_config(more=route("far.example", f"smtp://127.0.0.1:{peer.port}"))
+    near.run("reload")
+    hand_in(near, MESSAGES["large"], "eve@far.example")
+    stored = far.await_mail("eve", domain="far.example", seconds=60)[0]
+    assert stored.endswith(MESSAGES["large"].replace(b"\r\n", b"\n"))
+    lines = [line for line in peer.log().splitlines() if " <= " in line or " => " in line]
+    assert len(lines) == 2 and all(" K " in line for line in lines), lines
+
+
+def test_dovecot_submission__by_chunks(node, dovecot):
+    """It offers CHUNKING to clients; what comes so is handed on to us."""
+    n = sender(node)
+    peer = dovecot(onward=n.port)
+    with smtplib.SMTP("127.0.0.1", peer.submission, "client.example", timeout=30) as s:
+        s.ehlo()
+        assert s.has_extn("chunking")
+        s.login("ann", "secret")
+        s.mail("ann@example.org", ["BODY=8BITMIME"])
+        s.rcpt("bob@example.org")
+        half = len(MESSAGES["dots"]) // 2
+        for chunk, last in ((MESSAGES["dots"][:half], ""), (MESSAGES["dots"][half:], " LAST")):
+            s.send(f"BDAT {len(chunk)}{last}\r\n".encode() + chunk)
+            assert s.getreply()[0] == 250
+    assert n.await_mail("bob")[0].endswith(MESSAGES["dots"].replace(b"\r\n", b"\n"))

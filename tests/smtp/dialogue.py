@@ -3,6 +3,7 @@
 import fnmatch
 import re
 import socket
+import ssl
 import time
 
 ESCAPES = {"r": b"\r", "n": b"\n", "t": b"\t", "0": b"\0", "\\": b"\\"}
@@ -45,6 +46,12 @@ class Client:
 
     def send(self, data):
         self.socket.sendall(data)
+
+    def start_tls(self):
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        assert self.buffer == b"", f"said behind 220: {self.buffer!r}"
+        self.socket = context.wrap_socket(self.socket)
 
     def line(self):
         while b"\n" not in self.buffer:
@@ -185,6 +192,8 @@ class Player:
                 assert part in whole, f"want {part!r} in {lines}"
         elif kind == "EHLO:":
             self.client.hello(rest.strip() or "EHLO")
+        elif kind == "TLS:":
+            self.client.start_tls()
         elif kind == "X:":
             self.client.expect_close()
         elif kind == "W:":

@@ -85,6 +85,16 @@ def free_port():
     raise RuntimeError("no free port")
 
 
+def role_pid(server, role):
+    for pid in os.listdir("/proc"):
+        with contextlib.suppress(OSError, ValueError):
+            command = open(f"/proc/{pid}/cmdline", "rb").read().split(b"\0")
+            parent = int(open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[1])
+            if role in command and parent == server.process.pid:
+                return int(pid)
+    raise AssertionError(f"no {role} process")
+
+
 class Server:
     def __init__(self, folder, config="default", **changes):
         self.folder = pathlib.Path(folder)

@@ -1,10 +1,12 @@
 """Connection limits; reload and drain with sessions under way."""
 
+import os
 import signal
 import time
 
 import pytest
 from dialogue import Client
+from server import role_pid
 
 
 def test_limit__all_connections(server, connect):
@@ -109,3 +111,22 @@ def test_reload__many_times_under_load(server, connect):
     c.command("QUIT", 221)
     s.await_mail("alice", 20)
     assert s.stop() == 0
+
+
+def test_rfc_2920_3_2__an_urgent_reply_does_not_wait_for_a_question(server):
+    """NOOP's reply, and an unknown command's, leave at once though the next command of the group takes its time."""
+    s = server().start()
+    with Client(s) as c:
+        c.hello()
+        directory = role_pid(s, b"directory")
+        os.kill(directory, signal.SIGSTOP)
+        try:
+            c.send(b"MAIL FROM:<a@example.net>\r\nNOOP\r\nWHAT\r\nRCPT TO:<alice@example.org>\r\n")
+            c.socket.settimeout(5)  # the directory is waited for longer
+            c.expect(250, "2.1.0")
+            c.expect(250, "2.0.0")
+            c.expect(500, "5.5.2")
+        finally:
+            os.kill(directory, signal.SIGCONT)
+        c.socket.settimeout(20)
+        c.expect(250, "2.1.5")

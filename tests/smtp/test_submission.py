@@ -13,7 +13,7 @@ import time
 
 import pytest
 from scram import Scram
-from server import PROGRAM, free_port
+from server import PROGRAM, free_port, role_pid
 
 PASSWORD = "p\u00e4ss word"
 BODY = "Subject: hello\r\n\r\nIt works.\r\n"
@@ -912,16 +912,6 @@ def test_database_of_another_schema(own):
 
 
 # ---- a directory that is gone or does not answer ----
-
-
-def role_pid(server, role):
-    for pid in os.listdir("/proc"):
-        with contextlib.suppress(OSError, ValueError):
-            command = open(f"/proc/{pid}/cmdline", "rb").read().split(b"\0")
-            parent = int(open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[1])
-            if role in command and parent == server.process.pid:
-                return int(pid)
-    raise AssertionError(f"no {role} process")
 
 
 def directory_pid(server):

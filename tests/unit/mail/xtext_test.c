@@ -95,7 +95,12 @@ static void orcpt_decode__table(void **state)
 		{"rfc 822;a@b", NULL},
 		{"rfc822;a+0D+0AX:+20y", NULL},
 		{"rfc822;a+00", NULL},
-		{"rfc822;+C3+A4", NULL},
+		{"rfc822;j+C3+BCrgen@b", "utf-8;j\xC3\xBCrgen@b"},
+		{"RFC822;+C3+A4", "utf-8;\xC3\xA4"},
+		{"rfc822;+C3", NULL},
+		{"rfc822;+C3+28", NULL},
+		{"rfc822;+C3+A4+0D", NULL},
+		{"x400;+C3+A4", NULL},
 		{"utf-8;a\\x{10}b", NULL},
 		{"utf-8;a\\x{7F}b", NULL},
 	};
