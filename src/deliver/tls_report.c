@@ -140,6 +140,12 @@ static struct span host_text(const struct address *a, struct arena *arena)
 	return s;
 }
 
+/* RFC 8461 5: what a testing policy would have refused is told, and the mail goes. */
+static bool is_listed(const struct tls_report *t, const struct candidate *c)
+{
+	return !c->policy.test_names || sts_policy_matches(&t->sts->policy, c->host);
+}
+
 /* TLS_OK: it is as the policy wants it. */
 static enum tls_failure judge(
 	const struct candidate *c, int result, const struct smtp_failure *f, bool secured)
@@ -148,7 +154,7 @@ static enum tls_failure judge(
 		return f->tls == TLS_OK ? TLS_OTHER : f->tls;
 	if (!secured)
 		return TLS_NOT_OFFERED;
-	if (c->policy.test_names) /* RFC 8461 5: a testing policy fails without harm */
+	if (c->policy.test_names)
 		return f->tls;
 	return c->dane.state == DANE_UNUSABLE && strcmp(c->policy.by, "dane") == 0
 		       ? TLS_TLSA_INVALID
@@ -168,6 +174,10 @@ void tls_report_session(const struct tls_report *t, const struct candidate *c, i
 		told.local = host_text(&f->local, a);
 		told.remote = host_text(&f->peer, a);
 		told.reason = f->why;
+	} else if (!is_listed(t, c)) {
+		told.failure = TLS_OTHER;
+		told.mx = c->host;
+		told.reason = SPAN_LIT("it is not in the domain's MTA-STS policy");
 	}
 	tell(t, &told);
 }

@@ -125,12 +125,23 @@ static void log_failed(const struct counts_domain *d, int e)
 	log_end(l);
 }
 
+/* A reload may free the configuration while the thread works: the head's words are copied. */
+static int copy_head(struct rpt_head *h, struct arena *a)
+{
+	h->organization = arena_str(a, span_str(h->organization));
+	h->contact = arena_str(a, span_str(h->contact));
+	h->hostname = arena_str(a, span_str(h->hostname));
+	return h->organization && h->contact && h->hostname ? 0 : -ENOMEM;
+}
+
 SUSPENDS static int make(struct reporter *r, const struct closed *c, const struct counts_domain *d,
-	const struct tlsrpt_record *record)
+	const struct tlsrpt_record *record, struct arena *a)
 {
 	struct making m = {.r = r, .d = d};
 	reporter_head(r, c->counts, &m.head);
 	int e = r->n_reports < OUTBOX_REPORTS_MAX ? 0 : -ENOSPC;
+	if (e == 0)
+		e = copy_head(&m.head, a);
 	if (e == 0)
 		e = outbox_report_new(d->name, c->counts->begin_sec, &m.report);
 	if (e == 0)
@@ -154,7 +165,7 @@ SUSPENDS static void prepare(struct reporter *r, struct closed *c, struct counts
 	struct arena *a = arena_new(PREPARE_ARENA_MAX);
 	int e = a ? find_record(r, d->name, a, &record) : -ENOMEM;
 	if (e == 0)
-		e = make(r, c, d, &record);
+		e = make(r, c, d, &record, a);
 	arena_free(a);
 	d->busy = false;
 	if (e < 0 && e != -ENOENT && e != -EAGAIN && e != -ECANCELED)

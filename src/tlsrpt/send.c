@@ -173,6 +173,18 @@ static int keep_work(void *arg)
 	return 0;
 }
 
+/* What waited for DKIM for too long. */
+static void log_dropped(struct outbox_report *report)
+{
+	(void)snprintf(report->why, sizeof(report->why), "it waited for DKIM for a week");
+	for (unsigned i = 0; i < report->n_targets; i++) {
+		if (report->targets[i].state != OUTBOX_WAITING)
+			continue;
+		report->targets[i].state = OUTBOX_REFUSED;
+		log_unsent(report, &report->targets[i]);
+	}
+}
+
 SUSPENDS static void keep(struct reporter *r, struct outbox_report *report)
 {
 	struct keeping k = {.folder = r->folder, .report = report, .gone = is_over(report)};
@@ -185,6 +197,7 @@ SUSPENDS static void keep(struct reporter *r, struct outbox_report *report)
 	report->busy = false;
 	if (!k.gone)
 		return;
+	log_dropped(report);
 	list_remove(&report->node);
 	outbox_report_free(report);
 	r->n_reports--;
@@ -203,7 +216,7 @@ SUSPENDS static void attempt(struct reporter *r, struct outbox_report *report, s
 	}
 	if (r->draining || !outbox_report_has(report, OUTBOX_PENDING))
 		return;
-	bool was[TLSRPT_URIS_MAX];
+	bool was[TLSRPT_URIS_MAX] = {false};
 	for (unsigned i = 0; i < report->n_targets; i++)
 		was[i] = report->targets[i].state == OUTBOX_PENDING;
 	outbox_report_postpone(report, reporter_now());

@@ -13,7 +13,7 @@ from node import Node, wait_until
 from pressure import Pressure, settle
 
 ROUNDS = int(os.environ.get("CRASH_ROUNDS") or 4)
-ROLES = ["receiver", "dispatcher", "deliverer", "mailbox", "directory", "control"]
+ROLES = ["receiver", "dispatcher", "deliverer", "mailbox", "directory", "control", "reporter"]
 
 
 @pytest.fixture

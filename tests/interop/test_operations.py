@@ -70,7 +70,8 @@ def test_processes__each_role_with_rights_of_its_own(node):
         assert status["NoNewPrivs"] == "1", role
         if "asan" not in str(PROGRAM):
             assert status["Seccomp"] == "2", role
-    roles = {"receiver", "dispatcher", "deliverer", "mailbox", "directory", "control", "resolver", "keys"}
+    roles = {"receiver", "dispatcher", "deliverer", "mailbox", "directory", "control", "resolver", "keys",
+             "reporter"}
     assert set().union(*uids.values()) == roles
     if os.geteuid() == 0:
         assert all(len(r) == 1 for r in uids.values()) and "0" not in uids, uids

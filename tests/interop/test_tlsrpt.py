@@ -44,6 +44,8 @@ CASES = {
     "sts-host": {"sts": {"policy": policy(mx="elsewhere.{zone}")}, "want": ("sts", 0, {"validation-failure": 1})},
     "sts-testing": {"sts": {"policy": policy("testing")}, "names": ["other.test"], "arrives": True,
                     "want": ("sts", 0, {"certificate-host-mismatch": 1})},
+    "sts-testing-host": {"sts": {"policy": policy("testing", mx="elsewhere.{zone}")}, "arrives": True,
+                         "want": ("sts", 0, {"validation-failure": 1})},
     "sts-fetch": {"sts": {"status": 404}, "want": ("sts", 0, {"sts-policy-fetch-error": 1}), "plain": 1,
                   "arrives": True},
     "sts-broken": {"sts": {"policy": "version: STSv1\nmode: strict\n"}, "plain": 1, "arrives": True,
@@ -176,7 +178,7 @@ def check_report(name, case, report):
     if case["want"][0] == "sts" and not case.get("plain"):
         lines = case["sts"].get("policy", policy()).format(zone=f"{name}.example").split()
         assert " ".join(main["policy"]["policy-string"]).split() == lines
-        assert main["policy"]["mx-host"] == [f"{'elsewhere' if name == 'sts-host' else 'mx'}.{name}.example"]
+        assert main["policy"]["mx-host"] == [f"{'elsewhere' if name.endswith('-host') else 'mx'}.{name}.example"]
     for detail in main.get("failure-details", []):
         met = "starttls" in case or "certificate" in detail["result-type"] or "mismatch" in name
         if met:  # a session took place: between whom?
