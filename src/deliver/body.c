@@ -1,8 +1,9 @@
 /* A disk must never stop the loop, so a fiber's reads take what the page cache has (preadv2 with
  * RWF_NOWAIT: mail just received is still there) and go by the offload pool for the rest, a chunk
- * at a time. A segment that ends before its range does is an error, never
- * an end: a truncated message must not get its final dot. Nor must one whose checksum is wrong: the
- * disk gave back other octets than it was given. */
+ * at a time. A small message is two ranges, the body and behind it in the same record the fields
+ * that stand before it: both come by one call. A segment that ends before its range does is an
+ * error, never an end: a truncated message must not get its final dot. Nor must one whose checksum
+ * is wrong: the disk gave back other octets than it was given. */
 #include "deliver/body.h"
 #include <sys/uio.h>
 #include <unistd.h>
@@ -66,6 +67,37 @@ static ssize_t piece_read_cached(const struct piece *p)
 	return n > 0 ? n : -EAGAIN;
 }
 
+/* What lies between two ranges that are read together: the rest of a record, the next one's head.
+ */
+#define GAP_MAX 1024u
+
+/* The rest of this range and all of the next, when both are in memory, near to each other and fit:
+ * octets, all behind one another in `into`. 0: to be read one by one. */
+static ssize_t pair_read_cached(struct body *b, const struct piece *p, char *into, size_t cap)
+{
+	const struct job *j = &b->d->job;
+	const struct job_range *first = &j->ranges[b->range], *second = first + 1;
+	char gap[GAP_MAX];
+	if (b->used > 0 || b->range + 1 >= j->n_ranges || p->len < first->length ||
+		b->d->segments[b->range + 1] != b->d->segments[b->range] || second->length == 0 ||
+		second->length > cap - first->length)
+		return 0;
+	bool forward = second->offset > first->offset;
+	const struct job_range *low = forward ? first : second, *high = forward ? second : first;
+	if (low->offset + low->length > high->offset ||
+		high->offset - low->offset - low->length > GAP_MAX)
+		return 0;
+	char *second_into = into + first->length;
+	struct iovec iov[] = {
+		{forward ? into : second_into, low->length},
+		{gap, (size_t)(high->offset - low->offset - low->length)},
+		{forward ? second_into : into, high->length},
+	};
+	size_t want = iov[0].iov_len + iov[1].iov_len + iov[2].iov_len;
+	ssize_t n = preadv2(p->fd, iov, 3, (off_t)low->offset, RWF_NOWAIT);
+	return n == (ssize_t)want ? (ssize_t)(iov[0].iov_len + iov[2].iov_len) : 0;
+}
+
 static int piece_read_on_pool(void *arg)
 {
 	return (int)piece_read(arg); /* at most BODY_CHUNK */
@@ -99,6 +131,16 @@ ssize_t body_read_fiber(struct body *b, char *into, size_t cap)
 	int r = next_piece(b, into, MIN(cap, BODY_CHUNK), &p);
 	if (r <= 0)
 		return r;
-	ssize_t n = piece_read_cached(&p);
+	ssize_t n = pair_read_cached(b, &p, into, MIN(cap, BODY_CHUNK));
+	if (n > 0) {
+		size_t first = b->d->job.ranges[b->range].length;
+		ssize_t e = count(b, into, (ssize_t)first);
+		if (e < 0)
+			return e;
+		r = next_piece(b, into + first, (size_t)n - first, &p); /* the next range */
+		e = r <= 0 ? -EIO : count(b, into + first, (ssize_t)p.len);
+		return e < 0 ? e : n;
+	}
+	n = piece_read_cached(&p);
 	return count(b, into, n > 0 ? n : offload_call(piece_read_on_pool, &p));
 }

@@ -44,6 +44,9 @@ struct jobs {
 	struct segments segments;
 	struct map *slots;
 	struct list waiting, running, kept;
+	struct loop_defer dots_call; /* tells of this turn's dots in one packet */
+	struct cond dots;
+	uint64_t dots_told; /* calls */
 	unsigned n_running, running_max;
 	bool draining, drained;
 	struct loop_timer drain_timer;
@@ -331,6 +334,31 @@ void jobs_set_dispatcher(struct jobs *jobs, int fd)
 	}
 }
 
+static void call_dots(struct loop_defer *defer)
+{
+	struct jobs *jobs = CONTAINER_OF(defer, struct jobs, dots_call);
+	jobs->dots_told++;
+	if (jobs->dispatcher)
+		channel_flush(jobs->dispatcher);
+	cond_broadcast(&jobs->dots);
+}
+
+/* The frame must be on its way before the dot is. Jobs come many in a packet, so do their dots in a
+ * turn: they share one, too. */
+SUSPENDS static int tell_dot(struct jobs *jobs)
+{
+	uint64_t told = jobs->dots_told;
+	int r = 0;
+	if (jobs->n_running == 1) {
+		channel_flush(jobs->dispatcher);
+		return 0;
+	}
+	loop_defer(&jobs->dots_call);
+	while (r >= 0 && jobs->dots_told == told)
+		r = cond_wait(&jobs->dots, USEC_INFINITY);
+	return r;
+}
+
 int jobs_mark_dot(struct delivery *d)
 {
 	struct jobs *jobs = d->jobs;
@@ -345,10 +373,8 @@ int jobs_mark_dot(struct delivery *d)
 		int r = send_u64(jobs, FRAME_JOB_DOT, d->job.job);
 		if (r == -EPIPE)
 			return 0;
-		if (r >= 0)
-			channel_flush(jobs->dispatcher);
 		if (r != -ENOBUFS)
-			return r;
+			return r < 0 ? r : tell_dot(jobs);
 		r = fiber_sleep(DOT_RETRY_USEC);
 		if (r < 0)
 			return r;
@@ -398,6 +424,8 @@ int jobs_new(const struct jobs_ops *ops, void *arg, unsigned running_max, struct
 	list_init(&jobs->running);
 	list_init(&jobs->kept);
 	jobs->drained_call.fn = call_drained;
+	jobs->dots_call.fn = call_dots;
+	cond_init(&jobs->dots);
 	jobs->slots = map_new(0);
 	if (!jobs->slots || segments_init(&jobs->segments) < 0) {
 		map_free(jobs->slots);
@@ -415,6 +443,7 @@ void jobs_free(struct jobs *jobs)
 	assert(jobs->n_running == 0);
 	loop_timer_cancel(&jobs->drain_timer);
 	loop_defer_cancel(&jobs->drained_call);
+	loop_defer_cancel(&jobs->dots_call);
 	channel_free(jobs->dispatcher);
 	while (!list_empty(&jobs->waiting))
 		slot_free(CONTAINER_OF(jobs->waiting.next, struct slot, node));

@@ -398,11 +398,19 @@ static void settle(struct run *u)
 	u->d->outcome.site_down = u->all_down && u->failure.result == OUTCOME_DEFERRED;
 }
 
+/* Which of our addresses it goes from: spread well is enough, and asking the kernel for a number
+ * would be a call for each message. */
+static uint64_t lot_of(const struct delivery *d)
+{
+	uint64_t n = (d->job.job ^ loop_now_usec()) * UINT64_C(0x9e3779b97f4a7c15);
+	return n ^ n >> 32;
+}
+
 void smtp_deliver(struct delivery *d, const struct outbound *out)
 {
 	struct run u = {.d = d, .out = out, .deadline_usec = loop_now_usec() + DELIVERY_OPEN_MAX};
 	struct span hosts[HOSTS_MAX];
-	if (way_find(out->ways, out->config, &d->job, hosts_random(NULL), d->arena, &u.way) < 0)
+	if (way_find(out->ways, out->config, &d->job, lot_of(d), d->arena, &u.way) < 0)
 		return; /* every recipient is deferred from the start */
 	tls_report_init(&u.report, d, out, &u.way, &u.sts);
 	uint32_t n = hosts_order(&d->job, hosts_random, NULL, hosts);

@@ -85,7 +85,7 @@ struct loaded {
 };
 /* The messages looked at last: one is read when it comes and again when its job is made, which for
  * mail that flows is a moment later. */
-#define MESSAGES_LOADED 64u
+#define MESSAGES_LOADED 256u
 /* A domain that was tried for ETRN, and when. */
 struct etrn_slot {
 	uint64_t at_usec; /* 0: none */

@@ -100,6 +100,37 @@ static void jobs__outcomes_are_kept(void **state)
 	run_on_loop(outcomes, NULL);
 }
 
+/* What is told before a dot leaves: all dots of a turn, before any delivery goes on. */
+static void dots(void *arg)
+{
+	(void)arg;
+	struct work w;
+	struct dispatcher d;
+	struct stored s;
+	work_new(&w, 10);
+	w.dot = true;
+	jobs_set_dispatcher(w.jobs, dispatcher_new(&d));
+	open_segment(&d, MESSAGE, &s);
+	for (uint64_t job = 1; job <= 3; job++)
+		hand(&d, &s, job);
+	expect_heard(&d, "dot 1\ndot 2\ndot 3\n"
+			 "outcome 1 0:delivered:250:2.0.0 \n"
+			 "outcome 2 0:delivered:250:2.0.0 \n"
+			 "outcome 3 0:delivered:250:2.0.0 \n");
+	hand(&d, &s, 4); /* alone it waits for nobody */
+	expect_heard(&d, "dot 4\noutcome 4 0:delivered:250:2.0.0 \n");
+	store_done(&s);
+	dispatcher_free(&d);
+	(void)fiber_sleep(20 * USEC_PER_MSEC);
+	jobs_free(w.jobs);
+}
+
+static void jobs__dots_of_a_turn_are_told_together(void **state)
+{
+	(void)state;
+	run_on_loop(dots, NULL);
+}
+
 static void cancels(void *arg)
 {
 	(void)arg;
@@ -198,6 +229,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(jobs__outcomes_are_kept),
+		cmocka_unit_test(jobs__dots_of_a_turn_are_told_together),
 		cmocka_unit_test(jobs__cancel_and_bounds),
 		cmocka_unit_test(jobs__drain),
 		cmocka_unit_test(jobs__drain_with_nothing_to_do),
