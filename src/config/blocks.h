@@ -88,7 +88,9 @@ struct config_outbound {
 	char **tls_fingerprints; /* SHA-256 of certificates, 64 lower-case hex digits */
 	size_t n_tls_fingerprints;
 	char *tls_ca;	   /* file of roots for this way only; NULL: tls.ca */
-	char *credentials; /* file with "USER:PASSWORD"; NULL: no AUTH */
+	char *credentials; /* file with "USER:PASSWORD"; NULL: no AUTH by password */
+	char *certificate; /* file of the one that is shown to the next hop; NULL: none */
+	char *key;	   /* its key; NULL: it stands in the certificate's file */
 	struct config_source *sources;
 	size_t n_sources;
 };

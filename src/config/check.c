@@ -316,11 +316,27 @@ static void check_auth(struct checking *k)
 			"device knows nothing else");
 }
 
+static void check_shown(struct checking *k)
+{
+	struct tls_shown shown;
+
+	for (size_t cursor = 0; tls_shown_next(k->c, &cursor, &shown);) {
+		CLEANUP(tls_files_freep) struct tls_files *f = NULL;
+		int r = tls_shown_read(&shown, &f, k->errors);
+		if (r == 0)
+			r = tls_files_judge(f, k->c, (int64_t)time(NULL), k->warnings, k->errors);
+		if (r < 0)
+			k->n_errors++;
+	}
+}
+
 /* As the supervisor does it before it starts and reloads. */
 static void check_tls(struct checking *k)
 {
 	CLEANUP(tls_files_freep) struct tls_files *f = NULL;
 	bool people = false;
+
+	check_shown(k);
 
 	for (size_t i = 0; i < k->c->n_listeners; i++)
 		people |= k->c->listeners[i].role == LISTENER_SUBMISSION;

@@ -194,6 +194,8 @@ static void walk_outbound(struct codec *k, struct config_outbound *o)
 	walk_strings(k, &o->tls_fingerprints, &o->n_tls_fingerprints);
 	walk_string(k, &o->tls_ca);
 	walk_string(k, &o->credentials);
+	walk_string(k, &o->certificate);
+	walk_string(k, &o->key);
 	WALK_COUNT(k, o->n_sources, o->sources);
 	for (size_t i = 0; i < o->n_sources && !failed(k); i++) {
 		walk_address(k, &o->sources[i].address);

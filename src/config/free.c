@@ -39,6 +39,8 @@ static void outbound_done(struct config_outbound *o)
 	strings_done(o->tls_fingerprints, o->n_tls_fingerprints);
 	free(o->tls_ca);
 	free(o->credentials);
+	free(o->certificate);
+	free(o->key);
 	for (size_t i = 0; i < o->n_sources; i++) {
 		free(o->sources[i].name);
 		free(o->sources[i].text);

@@ -69,6 +69,9 @@ static const struct key keys_domain[] = {
 	{.name = "tls_ca", .read = value_path, .offset = offsetof(struct type, o.tls_ca)},         \
 	{.name = "credentials", .read = value_credentials,                                         \
 		.offset = offsetof(struct type, o.credentials)},                                   \
+	{.name = "certificate", .read = value_path,                                                \
+		.offset = offsetof(struct type, o.certificate)},                                   \
+	{.name = "key", .read = value_path, .offset = offsetof(struct type, o.key)},               \
 	{.name = "source", .read = value_sources, .offset = offsetof(struct type, o.sources),      \
 		COUNT(type, o.n_sources)}
 /* clang-format on */

@@ -1,5 +1,6 @@
-/* Reading and judging the files of tls {}. Every complaint names the file and the remedy, because
- * it is read by somebody whose certificate ran out at night.
+/* Reading and judging the files of tls {}, and those that a route or the relay shows to its next
+ * hop. Every complaint names the file and the remedy, because it is read by somebody whose
+ * certificate ran out at night.
  *
  * Certificates and keys are matched by their public halves, whatever their order. A key may stand
  * in the file of its certificate. */
@@ -70,11 +71,11 @@ static const char *remedy_of(int error)
 	return error == -EFBIG ? "it is no certificate or key" : "correct the path";
 }
 
-static void PRINTF(3, 4) say(struct buf *out, const struct config *c, const char *fmt, ...)
+static void PRINTF(3, 4) say(struct buf *out, const char *at, const char *fmt, ...)
 {
 	va_list ap;
 
-	buf_printf(out, "%s: ", c->tls.at ? c->tls.at : "tls");
+	buf_printf(out, "%s: ", at);
 	va_start(ap, fmt);
 	buf_vprintf(out, fmt, ap);
 	va_end(ap);
@@ -82,8 +83,8 @@ static void PRINTF(3, 4) say(struct buf *out, const struct config *c, const char
 }
 
 /* -EINVAL when it cannot be read (errors tells). */
-static int file_read(const struct config *c, const char *what, const char *path, struct tls_file *f,
-	struct buf *errors)
+static int file_read(
+	const char *at, const char *what, const char *path, struct tls_file *f, struct buf *errors)
 {
 	/* Grown at once: a key leaves no older copies behind in freed memory. */
 	f->octets = BUF_INIT(2 * CERTIFICATE_FILE_MAX);
@@ -97,14 +98,14 @@ static int file_read(const struct config *c, const char *what, const char *path,
 	if (r == -ENOMEM)
 		return r;
 	if (r == 0)
-		say(errors, c, "the %s file '%s' is empty: write it again", what, path);
+		say(errors, at, "the %s file '%s' is empty: write it again", what, path);
 	else
-		say(errors, c, "the %s file '%s' cannot be read: %s: %s", what, path, strerror(-r),
+		say(errors, at, "the %s file '%s' cannot be read: %s: %s", what, path, strerror(-r),
 			remedy_of(r));
 	return -EINVAL;
 }
 
-static int list_read(const struct config *c, const char *what, char *const *paths, size_t n,
+static int list_read(const char *at, const char *what, char *const *paths, size_t n,
 	struct tls_file **ret_list, size_t *ret_n, struct buf *errors)
 {
 	int result = 0;
@@ -114,7 +115,7 @@ static int list_read(const struct config *c, const char *what, char *const *path
 		return -ENOMEM;
 	*ret_n = n;
 	for (size_t i = 0; i < n && result != -ENOMEM; i++) {
-		int r = file_read(c, what, paths[i], &(*ret_list)[i], errors);
+		int r = file_read(at, what, paths[i], &(*ret_list)[i], errors);
 		result = r < 0 ? r : result;
 	}
 	return result;
@@ -141,16 +142,17 @@ static int read_all(const struct config *c, struct tls_files *f, struct buf *err
 		result = join(c->data, TLS_SELF_MADE_KEY, &key);
 	if (result < 0)
 		return result;
-	int r = list_read(c, "certificate", own ? &certificate : c->tls.certificates,
+	int r = list_read(f->at, "certificate", own ? &certificate : c->tls.certificates,
 		own ? 1 : c->tls.n_certificates, &f->certificates, &f->n_certificates, errors);
 	result = r < 0 ? r : result;
-	r = list_read(c, "key", own ? &key : c->tls.keys, own ? 1 : c->tls.n_keys, &f->keys,
+	r = list_read(f->at, "key", own ? &key : c->tls.keys, own ? 1 : c->tls.n_keys, &f->keys,
 		&f->n_keys, errors);
 	result = r < 0 ? r : result;
-	r = list_read(c, "OCSP response", c->tls.ocsp, c->tls.n_ocsp, &f->ocsp, &f->n_ocsp, errors);
+	r = list_read(
+		f->at, "OCSP response", c->tls.ocsp, c->tls.n_ocsp, &f->ocsp, &f->n_ocsp, errors);
 	result = r < 0 ? r : result;
 	if (c->tls.client_ca) {
-		r = file_read(c, "client_ca", c->tls.client_ca, &f->client_ca, errors);
+		r = file_read(f->at, "client_ca", c->tls.client_ca, &f->client_ca, errors);
 		result = r < 0 ? r : result;
 	}
 	return result;
@@ -162,7 +164,46 @@ int tls_files_read(const struct config *c, struct tls_files **ret_files, struct 
 
 	if (!f)
 		return -ENOMEM;
+	f->at = c->tls.at ? c->tls.at : "tls";
 	int r = read_all(c, f, errors);
+	if (r < 0)
+		return r;
+	*ret_files = TAKE(f);
+	return 0;
+}
+
+/* ---- what next hops are shown ---- */
+
+bool tls_shown_next(const struct config *c, size_t *cursor, struct tls_shown *ret_shown)
+{
+	while (*cursor <= c->n_routes) {
+		size_t i = (*cursor)++;
+		const struct config_outbound *o = i ? &c->routes[i - 1].out : &c->relay.out;
+		if (!o->certificate)
+			continue;
+		*ret_shown = (struct tls_shown){
+			.out = o,
+			.name = i ? c->routes[i - 1].domain : "relay",
+			.at = i ? c->routes[i - 1].at : "relay",
+		};
+		return true;
+	}
+	return false;
+}
+
+int tls_shown_read(const struct tls_shown *s, struct tls_files **ret_files, struct buf *errors)
+{
+	CLEANUP(tls_files_freep) struct tls_files *f = calloc(1, sizeof(*f));
+	char *certificate = s->out->certificate, *key = s->out->key;
+
+	if (!f)
+		return -ENOMEM;
+	f->at = s->at;
+	f->shown = true;
+	int r = list_read(f->at, "certificate", &certificate, 1, &f->certificates,
+		&f->n_certificates, errors);
+	int r2 = list_read(f->at, "key", &key, key ? 1 : 0, &f->keys, &f->n_keys, errors);
+	r = r < 0 ? r : r2;
 	if (r < 0)
 		return r;
 	*ret_files = TAKE(f);
@@ -200,18 +241,18 @@ static void judge_dates(struct judging *j, const char *path, const struct certif
 	put_date(early ? x->begins_sec : x->ends_sec, &date);
 	struct span n = span_head(buf_span(&names), 256), d = buf_span(&date);
 	if (early)
-		say(j->errors, j->c,
+		say(j->errors, j->f->at,
 			"the certificate '%s' (%.*s) is not valid before %.*s: set the clock, or "
 			"wait",
 			path, SPAN_FMT(n), SPAN_FMT(d));
 	else if (late)
-		say(j->errors, j->c,
+		say(j->errors, j->f->at,
 			"the certificate '%s' (%.*s) expired on %.*s: renew it (certbot renew, "
 			"lego "
 			"renew), then reload",
 			path, SPAN_FMT(n), SPAN_FMT(d));
 	else if (x->ends_sec < j->now_sec + SOON_SEC)
-		say(j->warnings, j->c,
+		say(j->warnings, j->f->at,
 			"the certificate '%s' (%.*s) expires on %.*s, in %" PRId64
 			" days: see why it was not renewed",
 			path, SPAN_FMT(n), SPAN_FMT(d), (x->ends_sec - j->now_sec) / DAY_SEC);
@@ -224,13 +265,13 @@ static void judge_strength(struct judging *j, const char *path, const struct cer
 	int bits = EVP_PKEY_get_bits(X509_get0_pubkey(x->leaf));
 
 	if (x->key_type != EVP_PKEY_RSA && x->key_type != EVP_PKEY_EC)
-		say(j->errors, j->c,
+		say(j->errors, j->f->at,
 			"the certificate '%s' has a key that is neither RSA nor ECDSA, which few "
 			"mail "
 			"servers can use: get one with an RSA or ECDSA key",
 			path);
 	else if (bits < (x->key_type == EVP_PKEY_RSA ? RSA_BITS_MIN : EC_BITS_MIN))
-		say(j->errors, j->c,
+		say(j->errors, j->f->at,
 			"the certificate '%s' has a key of %d bits, which clients refuse: get one "
 			"with RSA 2048 or ECDSA P-256",
 			path, bits);
@@ -238,14 +279,16 @@ static void judge_strength(struct judging *j, const char *path, const struct cer
 
 static void judge_use(struct judging *j, const char *path, const struct certificate *x)
 {
+	if (j->f->shown) /* next hops look for whom it names, and have the issuer */
+		return;
 	if (j->c->hostname && j->f->n_certificates == 1 &&
 		!certificate_covers(x, span_str(j->c->hostname)))
-		say(j->warnings, j->c,
+		say(j->warnings, j->f->at,
 			"the certificate '%s' is not for the hostname %s: clients that connect by "
 			"that name refuse it: get one that names it",
 			path, j->c->hostname);
 	if (certificate_lacks_issuer(x))
-		say(j->warnings, j->c,
+		say(j->warnings, j->f->at,
 			"the certificate '%s' comes without its issuer's: many clients then refuse "
 			"it: "
 			"name the full chain (fullchain.pem)",
@@ -263,12 +306,12 @@ static void judge_key_of(struct judging *j, const char *path, const struct certi
 		return;
 	}
 	if (j->f->n_keys == 0)
-		say(j->errors, j->c,
+		say(j->errors, j->f->at,
 			"there is no key for the certificate '%s', and none in its file: add key = "
 			"\"FILE.key\"",
 			path);
 	else
-		say(j->errors, j->c,
+		say(j->errors, j->f->at,
 			"no key fits the certificate '%s': name the key that it was requested with "
 			"(key = ...)",
 			path);
@@ -281,8 +324,9 @@ static int judge_certificate(struct judging *j, const struct tls_file *file)
 	int r = certificate_parse(buf_span(&file->octets), &x, &why);
 
 	if (r < 0) {
-		say(j->errors, j->c, "the certificate file '%s' is no use: %s: correct the path",
-			file->path, why);
+		say(j->errors, j->f->at,
+			"the certificate file '%s' is no use: %s: correct the path", file->path,
+			why);
 		return r == -ENOMEM ? r : 0;
 	}
 	judge_dates(j, file->path, x);
@@ -301,8 +345,8 @@ static int read_keys(struct judging *j)
 		if (r == -ENOMEM)
 			return r;
 		if (r < 0)
-			say(j->errors, j->c, "the key file '%s' is no use: %s", j->f->keys[i].path,
-				why);
+			say(j->errors, j->f->at, "the key file '%s' is no use: %s",
+				j->f->keys[i].path, why);
 	}
 	for (size_t i = 0; i < j->f->n_certificates; i++)
 		if (private_key_parse(buf_span(&j->f->certificates[i].octets),
@@ -317,13 +361,13 @@ static void judge_rest(struct judging *j)
 
 	for (size_t i = 0; i < j->f->n_keys; i++)
 		if (j->keys[i] && !j->used[i])
-			say(j->warnings, j->c, "the key '%s' fits no certificate: remove it",
+			say(j->warnings, j->f->at, "the key '%s' fits no certificate: remove it",
 				j->f->keys[i].path);
 	for (size_t i = 0; i < j->f->n_ocsp; i++) {
 		const unsigned char *p = (const unsigned char *)j->f->ocsp[i].octets.ptr;
 		OCSP_RESPONSE *o = d2i_OCSP_RESPONSE(NULL, &p, (long)j->f->ocsp[i].octets.len);
 		if (!o || OCSP_response_status(o) != OCSP_RESPONSE_STATUS_SUCCESSFUL)
-			say(j->errors, j->c,
+			say(j->errors, j->f->at,
 				"the file '%s' is no OCSP response (DER): fetch it again (openssl "
 				"ocsp -respout)",
 				j->f->ocsp[i].path);
@@ -332,7 +376,7 @@ static void judge_rest(struct judging *j)
 	if (j->f->client_ca.path) {
 		pem_certificates(buf_span(&j->f->client_ca.octets), &roots);
 		if (roots.len == 0)
-			say(j->errors, j->c,
+			say(j->errors, j->f->at,
 				"there is no certificate in the client_ca file '%s': correct the "
 				"path",
 				j->f->client_ca.path);

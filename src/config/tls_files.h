@@ -14,6 +14,8 @@ struct tls_files {
 	struct tls_file *certificates, *keys, *ocsp;
 	size_t n_certificates, n_keys, n_ocsp;
 	struct tls_file client_ca; /* path NULL: none */
+	const char *at;		   /* borrowed: where the configuration names them */
+	bool shown;		   /* by us as a client */
 };
 /* Does any listener need them? */
 bool tls_is_wanted(const struct config *c);
@@ -21,6 +23,16 @@ bool tls_is_wanted(const struct config *c);
  * remedy, and -EINVAL returned; -ENOMEM. */
 MUST_CHECK int tls_files_read(
 	const struct config *c, struct tls_files **ret_files, struct buf *errors);
+/* A block that has a certificate to show to its next hop: all borrowed from the configuration. */
+struct tls_shown {
+	const struct config_outbound *out;
+	const char *name, *at; /* "relay" or the route's title; "FILE:LINE" */
+};
+/* Each in turn; cursor begins with 0. false: there is no other. */
+bool tls_shown_next(const struct config *c, size_t *cursor, struct tls_shown *ret_shown);
+/* As tls_files_read, of one block. */
+MUST_CHECK int tls_shown_read(
+	const struct tls_shown *s, struct tls_files **ret_files, struct buf *errors);
 void tls_files_free(struct tls_files *f); /* clears the keys; NULL allowed */
 void tls_files_freep(struct tls_files **f);
 /* Certificates that are not valid now, keys that fit none, certificates without a key, and the

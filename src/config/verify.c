@@ -91,8 +91,17 @@ static void verify_domain(
 			d->name);
 }
 
+static void verify_shown(
+	struct reading *r, const struct value *title, const struct config_outbound *o)
+{
+	if (o->key && !o->certificate)
+		SAY_MISSING(r, title->at,
+			"there is a key and no certificate: add certificate = \"FILE.pem\"");
+}
+
 static int verify_relay(struct reading *r, const struct value *title)
 {
+	verify_shown(r, title, &r->config->relay.out);
 	if (r->config->relay.via.kind != TARGET_NONE)
 		return 0;
 	return value_note_inactive(r, title->at, "relay without via, which means via = mx,",
@@ -124,6 +133,8 @@ int verify_block(
 		SAY_MISSING(r, title->at,
 			"route \"%s\" does not say where to: add via = \"smtp://HOST:PORT\"",
 			title->text);
+	else if (block->record == RECORD_ROUTE)
+		verify_shown(r, title, &route->out);
 	else if (strcmp(block->name, "relay") == 0)
 		return verify_relay(r, title);
 	else if (strcmp(block->name, "tls") == 0)

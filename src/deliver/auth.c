@@ -30,6 +30,7 @@ static const struct {
 	/* Behind those that show the password to a server that proved itself: many servers list it
 	 * for users of whom they keep a hash only, and then refuse. */
 	{"CRAM-MD5", CLIENT_AUTH_CRAM_MD5, false},
+	{"EXTERNAL", CLIENT_AUTH_EXTERNAL, false},
 };
 
 uint32_t auth_mechanisms(struct span words)
@@ -45,10 +46,13 @@ uint32_t auth_mechanisms(struct span words)
 	return found;
 }
 
-uint32_t auth_choose(uint32_t offered, bool tls)
+uint32_t auth_choose(uint32_t offered, struct auth_means means)
 {
+	if ((offered & CLIENT_AUTH_EXTERNAL) && means.tls && means.certificate)
+		return CLIENT_AUTH_EXTERNAL;
 	for (size_t i = 0; i < ARRAY_LEN(mechanisms); i++)
-		if ((offered & mechanisms[i].bit) && (tls || !mechanisms[i].plus))
+		if ((offered & mechanisms[i].bit) && mechanisms[i].bit != CLIENT_AUTH_EXTERNAL &&
+			means.password && (means.tls || !mechanisms[i].plus))
 			return mechanisms[i].bit;
 	return 0;
 }
@@ -235,9 +239,12 @@ int auth_run(struct smtp_client *c, uint32_t mechanism, const char *user, const 
 	int error = 0;
 	if (gsasl_init(&context) != GSASL_OK)
 		return -ENOMEM;
+	bool external = mechanism == CLIENT_AUTH_EXTERNAL;
 	if (gsasl_client_start(context, name, &session) != GSASL_OK ||
-		gsasl_property_set(session, GSASL_AUTHID, user) != GSASL_OK ||
-		gsasl_property_set(session, GSASL_PASSWORD, password) != GSASL_OK)
+		(external ? gsasl_property_set(session, GSASL_AUTHZID, "") != GSASL_OK
+			  : gsasl_property_set(session, GSASL_AUTHID, user) != GSASL_OK ||
+					gsasl_property_set(session, GSASL_PASSWORD, password) !=
+						GSASL_OK))
 		error = -ENOMEM;
 	bool plus = mechanism & (CLIENT_AUTH_SCRAM_SHA_256_PLUS | CLIENT_AUTH_SCRAM_SHA_1_PLUS);
 	if (error == 0 && plus)

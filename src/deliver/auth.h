@@ -9,7 +9,8 @@
 #define CLIENT_AUTH_SCRAM_SHA_1	       8u
 #define CLIENT_AUTH_PLAIN	       16u
 #define CLIENT_AUTH_LOGIN	       32u
-#define CLIENT_AUTH_CRAM_MD5	       64u /* last: it proves less and its server keeps more */
+#define CLIENT_AUTH_CRAM_MD5	       64u  /* last: it proves less and its server keeps more */
+#define CLIENT_AUTH_EXTERNAL	       128u /* first, where we have shown a certificate */
 
 /* RFC 5802 5.1 lets the server choose the rounds; a hostile one would choose our CPU's end. */
 #define AUTH_ROUNDS_MAX 1000000u
@@ -18,14 +19,21 @@
 
 /* Of an EHLO line's words. */
 uint32_t auth_mechanisms(struct span words);
-/* The one to use: a PLUS form only inside TLS. 0: none. */
-uint32_t auth_choose(uint32_t offered, bool tls);
+/* What we have for it. */
+struct auth_means {
+	bool tls;	  /* the connection is encrypted: PLUS forms can be used */
+	bool certificate; /* the server has seen ours */
+	bool password;
+};
+/* The one to use. 0: none. */
+uint32_t auth_choose(uint32_t offered, struct auth_means means);
 const char *auth_mechanism_name(uint32_t mechanism);
 /* The rounds that a SCRAM server-first-message ("r=...,s=...,i=4096") asks for; 0: it is none. */
 uint64_t auth_scram_rounds(struct span message);
 
 /* Logs in. 0; -EACCES: refused, *r has the reply; -EPROTO: the server did what the mechanism does
  * not allow (a wrong server signature, too many rounds), r is empty; errors of the stream. Must not
- * be called over clear text but on loopback. */
+ * be called over clear text but on loopback. user and password: not for EXTERNAL, which says no
+ * name: whose certificate it is, the server knows. */
 SUSPENDS MUST_CHECK int auth_run(struct smtp_client *c, uint32_t mechanism, const char *user,
 	const char *password, uint64_t usec, struct reply *r);

@@ -65,6 +65,8 @@ static void set_target(struct candidate *c, const struct candidate_ask *ask)
 		.fingerprints = ask->way->fingerprints,
 		.n_fingerprints = ask->way->n_fingerprints,
 		.roots = ask->way->roots,
+		.certificate = ask->way->shown ? ask->way->shown->certificate : NULL,
+		.certificate_key = ask->way->shown ? ask->way->shown->key : NULL,
 		.dane = &c->dane,
 	};
 	set_names(c, ask);
@@ -83,6 +85,16 @@ static void put_dane(const struct dane *d, struct buf *out)
 	}
 }
 
+/* A renewed certificate is another one for the peer, who may look at its serial number. */
+static void put_shown(const struct shown *s, struct buf *out)
+{
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	unsigned len = 0;
+	if (s && X509_digest(s->certificate->leaf, EVP_sha256(), digest, &len) != 1)
+		len = 0;
+	wire_put_span(out, span_make(digest, len));
+}
+
 /* Length-prefixed, so that nothing runs together. */
 static int set_key(struct candidate *c, const struct candidate_ask *ask)
 {
@@ -98,6 +110,7 @@ static int set_key(struct candidate *c, const struct candidate_ask *ask)
 	wire_put_span(&key, span_str(way->from_v4.helo));
 	wire_put_span(&key, span_str(way->from_v6.helo));
 	wire_put_span(&key, span_str(way->user));
+	put_shown(way->shown, &key);
 	wire_put_span(&key, span_make(&way->from_v4.address.ss, way->from_v4.address.len));
 	wire_put_span(&key, span_make(&way->from_v6.address.ss, way->from_v6.address.len));
 	wire_put_u8(&key, (uint8_t)c->policy.want);
@@ -121,7 +134,7 @@ static void decide(struct candidate *c, const struct candidate_ask *ask)
 	struct tls_question q = {
 		.level = ask->way->tls,
 		.implicit = j->implicit_tls,
-		.credentials = ask->way->wants_auth,
+		.credentials = ask->way->wants_auth || ask->way->wants_certificate,
 		.loopback = c->addresses.loopback,
 		.requiretls = (j->flags & MESSAGE_REQUIRETLS) != 0,
 		.optional = (j->flags & MESSAGE_TLS_OPTIONAL) != 0,

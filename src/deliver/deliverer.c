@@ -10,6 +10,7 @@
 #include "deliver/sts.h"
 #include "ipc/asker.h"
 #include "ipc/resolve_client.h"
+#include "ipc/sign_client.h"
 
 /* Each takes a fiber and an fd; the dispatcher's limits lie below. */
 #define DELIVERER_JOBS_MAX 1000u
@@ -50,6 +51,7 @@ static void deliverer_free(struct deliverer *self)
 	tls_client_free(self->out.tls);
 	resolve_client_free(self->out.resolver);
 	ways_free(self->out.ways);
+	sign_client_free(self->out.keys); /* behind the keys that ask it */
 	sts_free(self->out.sts);
 	if (self->out.reports)
 		asker_done(self->out.reports);
@@ -97,7 +99,9 @@ static struct deliverer *deliverer_of(struct role_process *p)
 	self->process = p;
 	self->early_dispatcher = -1;
 	if (cache_new(&self->out.cache) < 0 || tls_client_new(&self->out.tls) < 0 ||
-		resolve_client_new(&self->out.resolver) < 0 || ways_new(&self->out.ways) < 0 ||
+		resolve_client_new(&self->out.resolver) < 0 ||
+		sign_client_new(&self->out.keys) < 0 ||
+		ways_new(sign_client_signer(self->out.keys), &self->out.ways) < 0 ||
 		jobs_new(&ops, self, DELIVERER_JOBS_MAX, &self->jobs) < 0 ||
 		asker_init(&self->reports, &reports_ops, self, REPORT_OCTETS_MAX) < 0) {
 		deliverer_free(self);
@@ -137,12 +141,14 @@ static int deliverer_start(struct role_process *p)
 static void deliverer_peer(struct role_process *p, enum role peer, unsigned index, int fd)
 {
 	(void)index;
-	bool known = peer == ROLE_DISPATCHER || peer == ROLE_RESOLVER || peer == ROLE_REPORTER;
+	bool known = peer == ROLE_DISPATCHER || peer == ROLE_RESOLVER || peer == ROLE_REPORTER ||
+		     peer == ROLE_KEYS;
 	struct deliverer *self = known ? deliverer_of(p) : NULL;
 	if (!self) {
 		fd_close(fd);
-	} else if (peer == ROLE_RESOLVER || peer == ROLE_REPORTER) {
+	} else if (peer != ROLE_DISPATCHER) {
 		int r = peer == ROLE_RESOLVER ? resolve_client_attach(self->out.resolver, fd)
+			: peer == ROLE_KEYS   ? sign_client_attach(self->out.keys, fd)
 					      : asker_attach(&self->reports, fd);
 		if (r < 0)
 			log_text(LOG_LEVEL_ERROR, "peer-lost", "%s: %s", role_name(peer),

@@ -5,11 +5,13 @@
 #include "deliver/way.h"
 
 struct asker;
+struct sign_client;
 struct sts;
 struct outbound {
 	struct cache *cache;
 	struct tls_client *tls;
 	struct resolve_client *resolver; /* NULL: names cannot be looked up */
+	struct sign_client *keys;	 /* NULL in tests */
 	struct ways *ways;
 	struct sts *sts;	     /* NULL: MTA-STS is not looked at */
 	struct asker *reports;	     /* to the reporter; NULL: nobody counts */

@@ -235,14 +235,18 @@ static int fail_login(struct opening *o, uint32_t mechanism, int error)
 SUSPENDS static int log_in(struct opening *o)
 {
 	const struct way *way = o->ask->way;
-	bool tls = stream_tls(o->c->stream) != NULL;
-	if (!way->wants_auth)
-		return 0;
-	if (!way->password)
+	struct auth_means means = {
+		.tls = stream_tls(o->c->stream) != NULL, .password = way->wants_auth};
+	means.certificate = means.tls && o->ask->target->certificate;
+	if (way->wants_certificate && !means.certificate && means.tls)
+		return fail_auth(o, -ENOENT, "our certificate cannot be used");
+	if (way->wants_auth && !way->password)
 		return fail_auth(o, -ENOENT, "its credentials file holds no line USER:PASSWORD");
-	if (!tls && !address_is_loopback(&o->c->peer))
+	if (way->wants_auth && !means.tls && !address_is_loopback(&o->c->peer))
 		return fail_auth(o, -EPROTO, "a password is not sent in clear text");
-	uint32_t mechanism = auth_choose(o->c->auth, tls);
+	uint32_t mechanism = auth_choose(o->c->auth, means);
+	if (!mechanism && !way->wants_auth)
+		return 0; /* to have shown a certificate may be enough */
 	if (!mechanism)
 		return fail_auth(o, -EPROTO,
 			o->c->auth ? "it offers no mechanism that can be used here"

@@ -225,6 +225,10 @@ static int prepare(struct tls_client *t, const struct tls_target *g, SSL **ret_s
 	int r = set_tag(t, ssl, g->key);
 	if (r >= 0 && g->roots && SSL_set1_verify_cert_store(ssl, g->roots) != 1)
 		r = -ENOMEM;
+	if (r >= 0 && g->certificate &&
+		SSL_use_cert_and_key(ssl, g->certificate->leaf, g->certificate_key,
+			g->certificate->chain, 1) != 1)
+		r = -ENOKEY;
 	bool dane = g->want == TLS_WANT_DANE;
 	bool pins = g->want == TLS_WANT_PKIX && g->n_fingerprints > 0;
 	if (r >= 0)

@@ -3,6 +3,7 @@
 #pragma once
 #include "deliver/dane.h"
 #include "ipc/tls_result.h"
+#include "net/certificate.h"
 #include "net/tls.h"
 
 #define TLS_SESSIONS_MAX 2000u
@@ -23,6 +24,8 @@ struct tls_target {
 	const char *const *fingerprints;
 	size_t n_fingerprints;
 	X509_STORE *roots;
+	const struct certificate *certificate; /* of ours, with its key; NULL: none */
+	EVP_PKEY *certificate_key;
 	const struct dane *dane; /* for DANE */
 	struct span key;	 /* what must be equal for a session to be resumed */
 };

@@ -16,19 +16,22 @@ struct way_files {
 	char *name;
 	X509_STORE *roots;
 	char *user, *password;
+	struct shown *shown;
 	bool has_credentials; /* the file was there */
 };
 struct ways {
 	struct list files;
 	struct buf roots; /* the default ones as they were read */
+	const struct remote_signer *signer;
 };
 
-int ways_new(struct ways **ret_ways)
+int ways_new(const struct remote_signer *signer, struct ways **ret_ways)
 {
 	struct ways *w = calloc(1, sizeof(*w));
 	if (!w)
 		return -ENOMEM;
 	list_init(&w->files);
+	w->signer = signer;
 	w->roots = BUF_INIT(WAY_FILE_MAX);
 	*ret_ways = w;
 	return 0;
@@ -41,6 +44,15 @@ static void wipe(char *secret)
 	free(secret);
 }
 
+static void shown_unref(struct shown *s)
+{
+	if (!s || --s->refs > 0)
+		return;
+	certificate_free(s->certificate);
+	EVP_PKEY_free(s->key);
+	free(s);
+}
+
 static void ways_clear(struct ways *w)
 {
 	list_foreach_safe (n, next, &w->files) {
@@ -49,6 +61,7 @@ static void ways_clear(struct ways *w)
 		X509_STORE_free(f->roots);
 		wipe(f->user);
 		wipe(f->password);
+		shown_unref(f->shown);
 		free(f->name);
 		free(f);
 	}
@@ -148,6 +161,27 @@ int ways_add_credentials(struct ways *w, const char *name, struct span text)
 	return -EBADMSG;
 }
 
+int ways_add_certificate(struct ways *w, const char *name, struct span pem)
+{
+	struct way_files *f = files_get(w, name);
+	struct shown *s = calloc(1, sizeof(*s));
+	const char *why;
+	int r = f && s ? certificate_parse(pem, &s->certificate, &why) : -ENOMEM;
+	if (r >= 0)
+		r = w->signer ? remote_key_new(
+					X509_get0_pubkey(s->certificate->leaf), w->signer, &s->key)
+			      : -ENOKEY;
+	if (s)
+		s->refs = 1;
+	if (r < 0) {
+		shown_unref(s);
+		return r;
+	}
+	shown_unref(f->shown);
+	f->shown = s;
+	return 0;
+}
+
 /* The whole file, from its beginning: the fd may have been read before. */
 static int read_fd(int fd, struct buf *out)
 {
@@ -189,6 +223,7 @@ void ways_load(struct ways *w, const struct role_process *p)
 	ways_clear(w);
 	load_files(w, p, "ca:", ways_add_roots, "roots-unusable");
 	load_files(w, p, "credentials:", ways_add_credentials, "credentials-unusable");
+	load_files(w, p, "shown-certificate:", ways_add_certificate, "shown-certificate-unusable");
 }
 
 /* ---- one job's ---- */
@@ -317,6 +352,11 @@ int way_find(const struct ways *w, const struct config *c, const struct job *job
 	const struct way_files *roots = way.own_roots ? mine : all;
 	if (roots && roots->roots && X509_STORE_up_ref(roots->roots) == 1)
 		way.roots = roots->roots;
+	if (mine && mine->shown) {
+		mine->shown->refs++;
+		way.shown = mine->shown;
+	}
+	way.wants_certificate = o->certificate;
 	*ret = way;
 	return 0;
 }
@@ -324,6 +364,7 @@ int way_find(const struct ways *w, const struct config *c, const struct job *job
 void way_done(struct way *way)
 {
 	X509_STORE_free(TAKE(way->roots));
+	shown_unref(TAKE(way->shown));
 	if (way->password)
 		OPENSSL_cleanse((char *)(uintptr_t)way->password, strlen(way->password));
 }

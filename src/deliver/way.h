@@ -4,22 +4,33 @@
 #pragma once
 #include "config/config.h"
 #include "ipc/job.h"
+#include "net/certificate.h"
+#include "net/remote_key.h"
 #include "process/role.h"
 #include <openssl/x509.h>
 
 #define WAY_FILE_MAX (8u << 20) /* a file of roots */
 #define WAY_LINE_MAX 1024u	/* of credentials */
 
+/* A certificate of ours for next hops, whose key is in the keys process; shared by reference. */
+struct shown {
+	unsigned refs;
+	struct certificate *certificate;
+	EVP_PKEY *key;
+};
 struct ways; /* the files' contents */
-MUST_CHECK int ways_new(struct ways **ret_ways);
+/* signer: of the keys process, outlives all; NULL: there is none, and certificates are no use. */
+MUST_CHECK int ways_new(const struct remote_signer *signer, struct ways **ret_ways);
 void ways_free(struct ways *w); /* NULL allowed; wipes the passwords */
-/* Reads the fds "ca:*" and "credentials:*" anew. What cannot be used is logged (roots-unusable,
- * credentials-unusable); the jobs that need it are deferred. */
+/* Reads the fds "ca:*", "credentials:*" and "shown-certificate:*" anew. What cannot be used is
+ * logged (roots-unusable, credentials-unusable, shown-certificate-unusable); the jobs that need it
+ * are deferred. */
 void ways_load(struct ways *w, const struct role_process *p);
 struct span ways_roots(const struct ways *w); /* the default ones, PEM; borrowed */
 /* One file's text, as ways_load does: for tests too. name: "" for the default roots. */
 MUST_CHECK int ways_add_roots(struct ways *w, const char *name, struct span pem);
 MUST_CHECK int ways_add_credentials(struct ways *w, const char *name, struct span text);
+MUST_CHECK int ways_add_certificate(struct ways *w, const char *name, struct span pem);
 
 struct way_source {
 	struct address address; /* to connect from; len 0: the system chooses */
@@ -38,6 +49,8 @@ struct way {
 	struct way_source from_v4, from_v6;
 	struct way_source *pool; /* all of the route's, for another try (way_switch_source) */
 	size_t n_pool;
+	bool wants_certificate; /* to be shown */
+	struct shown *shown;	/* NULL with wants_certificate: it could not be used; way_done */
 	bool wants_auth;
 	const char *user, *password; /* NULL with wants_auth: the file could not be used */
 };

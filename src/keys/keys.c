@@ -30,7 +30,8 @@
 
 struct keys {
 	struct role_process *process;
-	struct keyring *ring;
+	struct keyring *ring;  /* for receivers */
+	struct keyring *shown; /* for deliverers: what we show to next hops */
 	struct buf reply;
 	unsigned n_jobs;
 	/* Reversible secrets. */
@@ -179,7 +180,8 @@ static int on_sign(struct asker *a, struct span payload)
 
 	if (r < 0)
 		return r;
-	EVP_PKEY *key = keyring_find(a->k->ring, request.ask.key_id);
+	const struct keyring *ring = a->role == ROLE_DELIVERER ? a->k->shown : a->k->ring;
+	EVP_PKEY *key = keyring_find(ring, request.ask.key_id);
 	if (!key)
 		return answer(a, request.token, SIGN_UNKNOWN_KEY, SPAN_NULL);
 	if (request.ask.padding == SIGN_ECDSA)
@@ -191,7 +193,7 @@ static int on_frame(void *arg, struct frame *f)
 {
 	struct asker *a = arg;
 
-	if (f->type == FRAME_SIGN && a->role == ROLE_RECEIVER)
+	if (f->type == FRAME_SIGN && (a->role == ROLE_RECEIVER || a->role == ROLE_DELIVERER))
 		return on_sign(a, f->payload);
 	if (f->type == FRAME_CRAM && a->role == ROLE_DIRECTORY)
 		return on_cram(a, f->payload);
@@ -219,7 +221,7 @@ static struct keys *state_of(struct role_process *p)
 	if (k)
 		return k;
 	k = calloc(1, sizeof(*k));
-	if (!k || keyring_new(&k->ring) < 0)
+	if (!k || keyring_new(&k->ring) < 0 || keyring_new(&k->shown) < 0)
 		abort(); /* at start, without memory: the supervisor tries again */
 	k->process = p;
 	k->reply = BUF_INIT(REPLY_MAX);
@@ -249,25 +251,31 @@ static void keys_peer(struct role_process *p, enum role peer, unsigned index, in
 }
 
 /* The supervisor has looked at the files: what cannot be read now is told and left out. */
-static void load(struct keys *k)
+static void load_ring(struct keys *k, struct keyring *ring, const char *prefix)
 {
 	size_t cursor = 0;
 	const char *name;
 	int fd;
 
-	keyring_renew(k->ring);
-	while ((fd = role_next_fd(k->process, "key:", &cursor, &name)) >= 0) {
+	keyring_renew(ring);
+	while ((fd = role_next_fd(k->process, prefix, &cursor, &name)) >= 0) {
 		struct buf pem = BUF_INIT(CERTIFICATE_FILE_MAX + 4096);
 		const char *why = "it cannot be read";
 		int r = pem_read(fd, &pem);
 		if (r == 0)
-			r = keyring_add(k->ring, buf_span(&pem), &why);
+			r = keyring_add(ring, buf_span(&pem), &why);
 		if (r < 0)
 			log_text(LOG_LEVEL_ERROR, "key-unusable", "%s: %s", name, why);
 		if (pem.ptr)
 			OPENSSL_cleanse(pem.ptr, pem.len);
 		buf_done(&pem);
 	}
+}
+
+static void load(struct keys *k)
+{
+	load_ring(k, k->ring, "key:");
+	load_ring(k, k->shown, "shown-key:");
 }
 
 /* Once: the file is made once, too. */

@@ -28,6 +28,7 @@ static const enum role edges[][2] = {
 	{ROLE_RECEIVER, ROLE_DISPATCHER},
 	{ROLE_RECEIVER, ROLE_DIRECTORY},
 	{ROLE_RECEIVER, ROLE_KEYS},
+	{ROLE_DELIVERER, ROLE_KEYS},
 	{ROLE_DIRECTORY, ROLE_KEYS},
 	{ROLE_DISPATCHER, ROLE_DIRECTORY},
 	{ROLE_DISPATCHER, ROLE_DELIVERER},
@@ -65,6 +66,8 @@ static bool is_given(const struct config *config, enum role role, const char *na
 		{"ocsp:", ROLE_RECEIVER},
 		{"client-ca:", ROLE_RECEIVER},
 		{"key:", ROLE_KEYS},
+		{"shown-key:", ROLE_KEYS},
+		{"shown-certificate:", ROLE_DELIVERER},
 		{"secrets", ROLE_KEYS},
 		{"spool", ROLE_DISPATCHER},
 		{"maildir:", ROLE_MAILBOX},
@@ -484,6 +487,7 @@ void children_new_certificates(struct supervisor *s)
 {
 	renew_fds(s, ROLE_KEYS);
 	renew_fds(s, ROLE_RECEIVER);
+	renew_fds(s, ROLE_DELIVERER);
 }
 
 void children_kill(struct supervisor *s)

@@ -11,9 +11,9 @@
 
 /* Prefixes of the names of fds that a reload gives anew; the lists of a new configuration replace
  * the old ones. */
-static const char *const supervise_renewed[] = {
-	"listener:", "users:", "aliases:", "senders:", "maildir:", "trust_anchor:", "ca:",
-	"credentials:", "certificate:", "key:", "ocsp:", "client-ca:"};
+static const char *const supervise_renewed[] = {"listener:", "users:", "aliases:", "senders:",
+	"maildir:", "trust_anchor:", "ca:", "credentials:", "certificate:", "key:", "ocsp:",
+	"client-ca:", "shown-certificate:", "shown-key:"};
 
 /* path: NULL for the evaluation mode. Returns the exit status (sysexits.h). */
 int supervise(const char *path);

@@ -138,21 +138,26 @@ static int seal(struct span octets, const char *name)
 	return fd;
 }
 
-static int supply(struct resources *r, const char *kind, size_t index, struct span octets)
+static int supply(struct resources *r, const char *name, struct span octets)
+{
+	int fd = seal(octets, "tls");
+	return fd < 0 ? fd : resources_set(r, name, fd);
+}
+
+static int supply_numbered(struct resources *r, const char *kind, size_t index, struct span octets)
 {
 	char name[64];
 
 	(void)snprintf(name, sizeof(name), "%s:%zu", kind, index);
-	int fd = seal(octets, name);
-	return fd < 0 ? fd : resources_set(r, name, fd);
+	return supply(r, name, octets);
 }
 
-static int supply_certificates(struct resources *r, const char *kind, size_t index, struct span pem)
+static int supply_certificates(struct resources *r, const char *name, struct span pem)
 {
 	struct buf only = BUF_INIT(2 * CERTIFICATE_FILE_MAX);
 
 	pem_certificates(pem, &only);
-	int e = only.error ? only.error : supply(r, kind, index, buf_span(&only));
+	int e = only.error ? only.error : supply(r, name, buf_span(&only));
 	buf_done(&only);
 	return e;
 }
@@ -162,6 +167,14 @@ static bool holds_key(struct span pem)
 	return memmem(pem.ptr, pem.len, "PRIVATE KEY-----", 16) != NULL;
 }
 
+static int supply_certificate(struct resources *r, size_t index, struct span pem)
+{
+	char name[64];
+
+	(void)snprintf(name, sizeof(name), "certificate:%zu", index);
+	return supply_certificates(r, name, pem);
+}
+
 /* A key may stand in the file of a certificate: the keys process gets those files as well. */
 static int supply_all(struct resources *r, const struct tls_files *f)
 {
@@ -169,18 +182,36 @@ static int supply_all(struct resources *r, const struct tls_files *f)
 	size_t n_keys = f->n_keys;
 
 	for (size_t i = 0; e == 0 && i < f->n_certificates; i++)
-		e = supply_certificates(r, "certificate", i, buf_span(&f->certificates[i].octets));
+		e = supply_certificate(r, i, buf_span(&f->certificates[i].octets));
 	for (size_t i = 0; e == 0 && i < f->n_keys; i++)
-		e = supply(r, "key", i, buf_span(&f->keys[i].octets));
+		e = supply_numbered(r, "key", i, buf_span(&f->keys[i].octets));
 	for (size_t i = 0; e == 0 && i < f->n_certificates; i++) {
 		struct span pem = buf_span(&f->certificates[i].octets);
 		if (holds_key(pem))
-			e = supply(r, "key", n_keys++, pem);
+			e = supply_numbered(r, "key", n_keys++, pem);
 	}
 	for (size_t i = 0; e == 0 && i < f->n_ocsp; i++)
-		e = supply(r, "ocsp", i, buf_span(&f->ocsp[i].octets));
+		e = supply_numbered(r, "ocsp", i, buf_span(&f->ocsp[i].octets));
 	if (e == 0 && f->client_ca.path)
-		e = supply_certificates(r, "client-ca", 0, buf_span(&f->client_ca.octets));
+		e = supply_certificates(r, "client-ca:0", buf_span(&f->client_ca.octets));
+	return e;
+}
+
+/* What a block shows to its next hop: the certificates for the deliverers, under the block's name;
+ * the key for the keys process, whatever tls { keys } says about the receivers'. */
+static int supply_shown(
+	struct resources *r, const char *block, size_t index, const struct tls_files *f)
+{
+	struct span certificate = buf_span(&f->certificates[0].octets);
+	struct buf name = BUF_INIT(1024);
+
+	buf_printf(&name, "shown-certificate:%s", block);
+	buf_char(&name, '\0');
+	int e = name.error ? name.error : supply_certificates(r, name.ptr, certificate);
+	if (e == 0)
+		e = supply_numbered(r, "shown-key", index,
+			f->n_keys ? buf_span(&f->keys[0].octets) : certificate);
+	buf_done(&name);
 	return e;
 }
 
@@ -205,6 +236,7 @@ static void sign_path(const char *path, uint64_t *signature)
 /* Says when any of the files is another one, or has other octets. Never 0. */
 static uint64_t signature_of(const struct config *c)
 {
+	struct tls_shown shown;
 	uint64_t signature = 1;
 
 	for (size_t i = 0; i < c->tls.n_certificates; i++)
@@ -215,6 +247,11 @@ static uint64_t signature_of(const struct config *c)
 		sign_path(c->tls.ocsp[i], &signature);
 	if (c->tls.client_ca)
 		sign_path(c->tls.client_ca, &signature);
+	for (size_t cursor = 0; tls_shown_next(c, &cursor, &shown);) {
+		sign_path(shown.out->certificate, &signature);
+		if (shown.out->key)
+			sign_path(shown.out->key, &signature);
+	}
 	return signature | 1;
 }
 
@@ -299,39 +336,93 @@ static int judge_apart(struct tls_files *f, const struct config *c, int64_t now_
 	return r;
 }
 
+struct intake {
+	const struct config *c;
+	struct tls_files *server; /* NULL: no listener wants TLS */
+	struct tls_files **shown; /* in the order of tls_shown_next */
+	size_t n_shown;
+};
+
+static void intake_done(struct intake *in)
+{
+	tls_files_free(in->server);
+	for (size_t i = 0; i < in->n_shown; i++)
+		tls_files_free(in->shown[i]);
+	free(in->shown);
+}
+
+static int judge_taken(struct tls_files *f, const struct config *c, struct buf *errors)
+{
+	struct buf warnings = BUF_INIT(1 << 16);
+	int e = judge_apart(f, c, (int64_t)(clock_wall_usec() / USEC_PER_SEC), &warnings, errors);
+
+	/* That a certificate of our own making proves nothing was said when it was made. */
+	if (e == 0 && (f->shown || c->tls.n_certificates > 0))
+		log_warnings(&warnings);
+	buf_done(&warnings);
+	return e;
+}
+
+static int intake_read(struct intake *in, struct buf *errors)
+{
+	struct tls_shown shown;
+	int result = tls_is_wanted(in->c) ? tls_files_read(in->c, &in->server, errors) : 0;
+
+	if (in->server)
+		result = judge_taken(in->server, in->c, errors);
+	in->shown = calloc(in->c->n_routes + 1, sizeof(struct tls_files *));
+	if (!in->shown)
+		return -ENOMEM;
+	for (size_t cursor = 0; tls_shown_next(in->c, &cursor, &shown);) {
+		int e = tls_shown_read(&shown, &in->shown[in->n_shown], errors);
+		if (e == 0)
+			e = judge_taken(in->shown[in->n_shown++], in->c, errors);
+		result = e < 0 ? e : result;
+	}
+	return result;
+}
+
+static int intake_supply(const struct intake *in, struct resources *r)
+{
+	static const char *const kinds[] = {
+		"certificate:", "key:", "ocsp:", "client-ca:", "shown-certificate:", "shown-key:"};
+	struct tls_shown shown;
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		resources_drop(r, kinds[i]);
+	int e = in->server ? supply_all(r, in->server) : 0;
+	for (size_t cursor = 0; e == 0 && tls_shown_next(in->c, &cursor, &shown); n++)
+		e = supply_shown(r, shown.name, n, in->shown[n]);
+	return e;
+}
+
 static int take_in(struct resources *r, const struct config *c, struct buf *errors)
 {
-	CLEANUP(tls_files_freep) struct tls_files *f = NULL;
-	struct buf warnings = BUF_INIT(1 << 16);
+	struct intake in = {.c = c};
 	uint64_t signature = signature_of(c);
-	int64_t now = (int64_t)(clock_wall_usec() / USEC_PER_SEC);
-	int e = tls_files_read(c, &f, errors);
+	int e = intake_read(&in, errors);
 
-	if (e == 0)
-		e = judge_apart(f, c, now, &warnings, errors);
-	/* That a certificate of our own making proves nothing was said when it was made. */
-	if (e == 0 && c->tls.n_certificates > 0)
-		log_warnings(&warnings);
 	if (e == 0) {
-		resources_drop(r, "certificate:");
-		resources_drop(r, "key:");
-		resources_drop(r, "ocsp:");
-		resources_drop(r, "client-ca:");
-		e = supply_all(r, f);
+		e = intake_supply(&in, r);
 		if (e < 0)
 			buf_printf(errors, "tls: no memory for certificates: %s\n", strerror(-e));
 	}
 	if (e == 0)
-		r->tls = (struct resources_tls){.taken = signature, .judged_sec = now};
-	buf_done(&warnings);
+		r->tls = (struct resources_tls){.taken = signature,
+			.judged_sec = (int64_t)(clock_wall_usec() / USEC_PER_SEC)};
+	intake_done(&in);
 	return e;
 }
 
 int tls_supply_open(struct resources *r, const struct config *c, int data_fd, struct buf *errors)
 {
-	if (!tls_is_wanted(c))
+	struct tls_shown shown;
+	bool wanted = tls_is_wanted(c);
+
+	if (!wanted && !tls_shown_next(c, &(size_t){0}, &shown))
 		return 0;
-	int e = self_made(c, data_fd, errors);
+	int e = wanted ? self_made(c, data_fd, errors) : 0;
 	return e < 0 ? e : take_in(r, c, errors);
 }
 

@@ -14,11 +14,14 @@ MAIL = f"From: {USER}\nTo: {USER}\nSubject: {{}}\n\nhello\n"
 EXIM_AUTH = """\
 begin authenticators
 client:
-  driver = plaintext
   public_name = {mechanism}
-  client_send = {send}
+  {how}
 """
-EXIM_SEND = {"PLAIN": f"^{USER}^{PASSWORD}", "LOGIN": f": {USER} : {PASSWORD}"}
+EXIM_HOW = {
+    "PLAIN": f"driver = plaintext\n  client_send = ^{USER}^{PASSWORD}",
+    "LOGIN": f"driver = plaintext\n  client_send = : {USER} : {PASSWORD}",
+    "CRAM-MD5": f"driver = cram_md5\n  client_name = {USER}\n  client_secret = {PASSWORD}",
+}
 
 
 def received(n, count, mechanism):
@@ -52,7 +55,7 @@ def by_exim(n, mechanism, way):
     e = Exim(n.ports[way], settings="  hosts_require_tls = *\n  hosts_require_auth = *\n  tls_verify_hosts = *\n"
              f"  tls_verify_cert_hostnames =\n  tls_verify_certificates = {n.ca}\n"
              + ("  protocol = smtps" if way == "implicit" else ""),
-             more=EXIM_AUTH.format(mechanism=mechanism, send=EXIM_SEND[mechanism]))
+             more=EXIM_AUTH.format(mechanism=mechanism, how=EXIM_HOW[mechanism]))
     try:
         text = MAIL.format(mechanism)
         e.send(f"EHLO a.example\nMAIL FROM:<{USER}>\nRCPT TO:<{USER}>\nDATA\n{text}.\nQUIT\n")
@@ -64,13 +67,11 @@ def by_exim(n, mechanism, way):
 CASES = [("postfix", by_postfix, ["PLAIN", "LOGIN", "SCRAM-SHA-1", "SCRAM-SHA-256"]), ("exim", by_exim, ["PLAIN", "LOGIN"])]
 
 
-@pytest.mark.parametrize(("name", "send", "mechanisms"), CASES, ids=[c[0] for c in CASES])
-def test_server_hands_mail_in(submission, root, name, send, mechanisms):  # noqa: F811
+def hand_in(n, name, send, mechanisms):
     if name == "exim" and not exim_program():
         pytest.skip("Exim's package cannot be downloaded")
     if name == "postfix" and not os.path.exists("/usr/sbin/postfix"):
         pytest.skip("no postfix")
-    n = submission()
     # Exim reads what it trusts as somebody else.
     for folder in (n.folder, *n.folder.parents[:3]):
         folder.chmod(folder.stat().st_mode | 0o111)
@@ -80,3 +81,13 @@ def test_server_hands_mail_in(submission, root, name, send, mechanisms):  # noqa
             send(n, mechanism, way)
             count += 1
             received(n, count, mechanism)
+
+
+@pytest.mark.parametrize(("name", "send", "mechanisms"), CASES, ids=[c[0] for c in CASES])
+def test_server_hands_mail_in(submission, root, name, send, mechanisms):  # noqa: F811
+    hand_in(submission(), name, send, mechanisms)
+
+
+@pytest.mark.parametrize(("name", "send"), [c[:2] for c in CASES], ids=[c[0] for c in CASES])
+def test_server_hands_mail_in_by_cram_md5(submission, root, name, send):  # noqa: F811
+    hand_in(submission('auth { mechanisms = {"CRAM-MD5", "PLAIN"} }\n', ["--reversible"]), name, send, ["CRAM-MD5"])

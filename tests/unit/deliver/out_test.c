@@ -216,28 +216,37 @@ static void refusal_is_of_address__table(void **state)
 
 static void auth_choose__strongest(void **state)
 {
+	enum { CLEAR, TLS, SHOWN, SHOWN_ONLY };
+	static const struct auth_means means[] = {
+		[CLEAR] = {.password = true},
+		[TLS] = {.tls = true, .password = true},
+		[SHOWN] = {.tls = true, .certificate = true, .password = true},
+		[SHOWN_ONLY] = {.tls = true, .certificate = true},
+	};
 	static const struct {
 		const char *words;
-		bool tls;
+		size_t means;
 		const char *want;
 	} table[] = {
-		{"PLAIN LOGIN", true, "PLAIN"},
-		{"LOGIN", false, "LOGIN"},
-		{"CRAM-MD5 LOGIN", true, "LOGIN"},
-		{"NTLM CRAM-MD5", true, "CRAM-MD5"},
-		{"plain SCRAM-SHA-1 XOAUTH2", false, "SCRAM-SHA-1"},
-		{"SCRAM-SHA-256 SCRAM-SHA-256-PLUS PLAIN", true, "SCRAM-SHA-256-PLUS"},
-		{"SCRAM-SHA-256 SCRAM-SHA-256-PLUS PLAIN", false, "SCRAM-SHA-256"},
-		{"SCRAM-SHA-1-PLUS", false, "none"},
-		{"CRAM-MD5 LOGIN", true, "LOGIN"},
-		{"CRAM-MD5", true, "CRAM-MD5"},
-		{"GSSAPI NTLM", true, "none"},
-		{"", true, "none"},
+		{"PLAIN LOGIN", TLS, "PLAIN"},
+		{"LOGIN", CLEAR, "LOGIN"},
+		{"plain SCRAM-SHA-1 XOAUTH2", CLEAR, "SCRAM-SHA-1"},
+		{"SCRAM-SHA-256 SCRAM-SHA-256-PLUS PLAIN", TLS, "SCRAM-SHA-256-PLUS"},
+		{"SCRAM-SHA-256 SCRAM-SHA-256-PLUS PLAIN", CLEAR, "SCRAM-SHA-256"},
+		{"SCRAM-SHA-1-PLUS", CLEAR, "none"},
+		{"CRAM-MD5 LOGIN", TLS, "LOGIN"},
+		{"CRAM-MD5", TLS, "CRAM-MD5"},
+		{"PLAIN EXTERNAL SCRAM-SHA-256-PLUS", SHOWN, "EXTERNAL"},
+		{"PLAIN EXTERNAL", TLS, "PLAIN"},
+		{"EXTERNAL", CLEAR, "none"},
+		{"PLAIN SCRAM-SHA-256", SHOWN_ONLY, "none"},
+		{"GSSAPI NTLM", TLS, "none"},
+		{"", TLS, "none"},
 	};
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-		const char *got = auth_mechanism_name(
-			auth_choose(auth_mechanisms(span_str(table[i].words)), table[i].tls));
+		const char *got = auth_mechanism_name(auth_choose(
+			auth_mechanisms(span_str(table[i].words)), means[table[i].means]));
 		if (strcmp(got, table[i].want) != 0)
 			fail_msg("%s: want %s, got %s", table[i].words, table[i].want, got);
 	}
@@ -297,7 +306,7 @@ static void ways_add_credentials__table(void **state)
 		struct arena *a = arena_new(1 << 16);
 		struct job job = {.route = SPAN_LIT("relay")};
 		assert_non_null(a);
-		assert_int_equal(ways_new(&w), 0);
+		assert_int_equal(ways_new(NULL, &w), 0);
 		int r = ways_add_credentials(w, "relay", span_str(table[i].text));
 		assert_int_equal(r, table[i].user ? 0 : -EBADMSG);
 		assert_int_equal(way_find(w, NULL, &job, 0, a, &way), 0);

@@ -390,7 +390,7 @@ void deliver_over(struct delivery *d, struct cache *cache)
 	static char hostname[] = "client.example.org";
 	static const struct config config = {.hostname = hostname};
 	struct outbound out = {.cache = cache, .config = &config};
-	assert_int_equal(ways_new(&out.ways), 0);
+	assert_int_equal(ways_new(NULL, &out.ways), 0);
 	assert_int_equal(tls_client_new(&out.tls), 0);
 	smtp_deliver(d, &out);
 	ways_free(out.ways);
