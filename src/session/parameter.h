@@ -18,5 +18,7 @@ struct verdict param_mt_priority(struct session *s, struct span value); /* RFC 6
 struct verdict param_by(struct session *s, struct span value);		/* RFC 2852 */
 struct verdict param_holdfor(struct session *s, struct span value);	/* RFC 4865 */
 struct verdict param_holduntil(struct session *s, struct span value);
+/* After all of MAIL's: may a message be held so long that its by-time is over by then? */
+struct verdict param_times_agree(const struct session *s);
 struct verdict param_requiretls(struct session *s, struct span value); /* RFC 8689 */
 struct verdict param_prdr(struct session *s, struct span value);       /* draft-hall-prdr */

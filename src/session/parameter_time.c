@@ -94,3 +94,13 @@ struct verdict param_holduntil(struct session *s, struct span value)
 		return PARAM_BAD("HOLDUNTIL is a date and time like 2026-11-22T12:00:00Z");
 	return hold_until(s, wall_usec);
 }
+
+/* RFC 4865 and RFC 2852 together: what may not be delivered before it is late makes no sense. */
+struct verdict param_times_agree(const struct session *s)
+{
+	uint64_t hold = s->tx.hold_until_wall_usec, by = s->tx.deliver_by_wall_usec;
+
+	if (hold > 0 && by > 0 && by <= hold)
+		return PARAM_BAD("BY is over before the message is released");
+	return PARAM_OK;
+}

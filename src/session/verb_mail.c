@@ -5,6 +5,7 @@
 #include "session/events.h"
 #include "session/extension.h"
 #include "session/login.h"
+#include "session/parameter.h"
 #include "session/reply.h"
 #include "session/submission.h"
 #include "session/verb.h"
@@ -45,6 +46,8 @@ static SUSPENDS struct verdict begin(struct session *s, const struct command *c)
 	if (transaction_prepare(&s->tx) < 0)
 		return VERDICT(451, "4.3.0", "Out of memory");
 	struct verdict v = extension_params(s, c);
+	if (verdict_is_ok(v))
+		v = param_times_agree(s);
 	/* RFC 6531 3.3, 3.4: non-ASCII in the envelope has to be announced. */
 	if (verdict_is_ok(v) && !(s->tx.flags & MESSAGE_SMTPUTF8) && !text_is_ascii(c->argument))
 		v = VERDICT(553, "5.6.7", "A non-ASCII address needs SMTPUTF8");

@@ -7,7 +7,7 @@ import smtplib
 import pytest
 from exim import exim_program
 from load import text
-from node import wait_until
+from node import free_port, wait_until
 from peers import Dovecot, Exim, NodeServer, OpenSMTPD, Sendmail
 from postfix import Postfix
 
@@ -176,9 +176,27 @@ def test_smtp_server__octet_for_octet(node, unpacked):
     check_octets(n, peer, "eve", "node.example", lf=False)
 
 
+def test_postfix__hands_on_by_lmtp(node, root):
+    """Its LMTP client, our LMTP listener: each of the recipients has its own reply (RFC 2033 4.2)."""
+    port = free_port()
+    n = sender(node, more=f'listener "lmtp" {{ role = lmtp  address = {{"127.0.0.1:{port}"}}  tls = none }}')
+    peer = Postfix(f"default_transport = lmtp:inet:127.0.0.1:{port}\n")
+    master = peer.home / "etc/master.cf"
+    master.write_text(master.read_text() + "lmtp      unix - - n - - lmtp\n")
+    peer.start()
+    try:
+        with smtplib.SMTP("127.0.0.1", peer.port, "client.example", timeout=30) as s:
+            s.sendmail("ann@example.org", ["a@example.org", "nobody@foreign.example", "b@example.org"], MESSAGES["dots"])
+        for user in ("a", "b"):
+            stored = n.await_mail(user, seconds=60)[0]
+            assert stored.endswith(MESSAGES["dots"].replace(b"\r\n", b"\n")) and b"with LMTP" in stored, stored
+        wait_until(lambda: "status=bounced" in peer.log() and peer.log().count("status=sent") >= 2, 30, peer.log)
+    finally:
+        peer.stop()
+
+
 def test_aiosmtpd__octet_for_octet(node):
     controller = pytest.importorskip("aiosmtpd.controller")
-    from node import free_port
 
     class Box:
         def __init__(self):
