@@ -30,25 +30,42 @@ void content_done(struct content *c)
 	buf_done(&c->converted);
 }
 
-/* A CR at the end of a slice waits for the next octet. */
+static size_t find(struct span in, size_t from, size_t to, char o)
+{
+	return from + span_index(span_head(span_from(in, from), to - from), o);
+}
+
+/* Whole lines are passed over by searches for their ends: most messages have nothing else. A CR at
+ * the end of a slice waits for the next octet. in is not empty. */
 static void put_lines(struct content *c, struct span in, struct buf *out)
 {
-	size_t from = 0;
+	size_t from = 0, i = 0, cr = find(in, 0, in.len, '\r');
 
-	for (size_t i = 0; i < in.len; i++) {
-		char o = in.ptr[i];
-		if (o == '\n' && !c->after_cr) {
-			buf_put(out, span_head(span_from(in, from), i - from));
+	if (c->after_cr && in.ptr[0] == '\n')
+		i = 1;
+	else if (c->after_cr)
+		buf_char(out, '\n');
+	while (i < in.len) {
+		if (cr < i)
+			cr = find(in, i, in.len, '\r');
+		size_t lf = find(in, i, cr, '\n');
+		if (lf < cr) { /* no CR before it */
+			buf_put(out, span_head(span_from(in, from), lf - from));
 			buf_char(out, '\r');
-			from = i;
-		} else if (o != '\n' && c->after_cr) {
-			buf_put(out, span_head(span_from(in, from), i - from));
+			from = lf;
+			i = lf + 1;
+		} else if (cr + 1 >= in.len) {
+			break;
+		} else if (in.ptr[cr + 1] == '\n') {
+			i = cr + 2;
+		} else {
+			buf_put(out, span_head(span_from(in, from), cr + 1 - from));
 			buf_char(out, '\n');
-			from = i;
+			from = i = cr + 1;
 		}
-		c->after_cr = o == '\r';
 	}
 	buf_put(out, span_from(in, from));
+	c->after_cr = in.ptr[in.len - 1] == '\r';
 }
 
 static void put_end(struct content *c, struct buf *out, bool open)
