@@ -1,4 +1,4 @@
-/* user add|passwd|remove|list|test|limit|app|cert over a domain's users, in a file or in a
+/* user add|passwd|remove|list|test|keys|limit|app|cert over a domain's users, in a file or in a
  * database. Passwords come from standard input only (never from argv, where `ps` shows them); they
  * are hashed by the system's crypt(3), yescrypt by default, and SCRAM keys are made beside. The
  * running server takes a change up by itself. */
@@ -312,7 +312,7 @@ static int test_password(struct user_command *u)
 static int usage(void)
 {
 	cli_error("use user add|passwd|remove|test NAME@DOMAIN [--password-stdin] "
-		  "[--reversible], user list [DOMAIN], user app add|list|remove NAME@DOMAIN "
+		  "[--reversible], user list|keys [DOMAIN], user app add|list|remove NAME@DOMAIN "
 		  "[LABEL], user cert "
 		  "add|remove NAME@DOMAIN FINGERPRINT, or user limit NAME@DOMAIN [LIMIT=VALUE...]");
 	return EX_USAGE_;
@@ -350,6 +350,8 @@ static int run(struct cli *cli, struct user_command *u)
 		return status;
 	if (strcmp(verb, "list") == 0)
 		return list(u);
+	if (strcmp(verb, "keys") == 0)
+		return user_keys(u);
 	if (!u->name)
 		return usage();
 	status = parse_name(u);
@@ -372,7 +374,7 @@ static int run(struct cli *cli, struct user_command *u)
 	}
 	if (strcmp(verb, "test") == 0)
 		return test_password(u);
-	cli_error("user %s: use add, passwd, remove, list, test, limit, app or cert", verb);
+	cli_error("user %s: use add, passwd, remove, list, test, keys, limit, app or cert", verb);
 	return EX_USAGE_;
 }
 

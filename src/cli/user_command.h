@@ -32,5 +32,7 @@ const char *user_sealed_differs(
 /* app add|list|remove NAME@DOMAIN [LABEL]; cert add|remove NAME@DOMAIN FINGERPRINT */
 int user_app(struct user_command *u, const char *verb);
 int user_cert(struct user_command *u, const char *verb);
+/* keys [DOMAIN]: the learned ones into the sources. */
+int user_keys(struct user_command *u);
 /* limit NAME@DOMAIN [LIMIT=VALUE...] */
 int user_limit_command(struct user_command *u);

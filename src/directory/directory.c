@@ -192,6 +192,14 @@ static void on_learned(void *arg)
 		(void)!loop_timer_set(&d->renew, loop_now_usec() + USEC_PER_SEC);
 }
 
+/* The supervisor sees to it that they get into the users' sources. */
+static void on_written(void *arg)
+{
+	const struct directory *d = arg;
+
+	(void)!role_send_supervisor(d->process, FRAME_KEYS_LEARNED, SPAN_NULL);
+}
+
 /* A peer may come before start. */
 static struct directory *state_of(struct role_process *p)
 {
@@ -209,6 +217,7 @@ static struct directory *state_of(struct role_process *p)
 	d->process = p;
 	d->answer = BUF_INIT(CHANNEL_FRAME_MAX);
 	d->renew.fn = on_renew;
+	learned_watch(d->learned, on_written, d);
 	list_init(&d->askers);
 	role_set_state(p, d);
 	return d;

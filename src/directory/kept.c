@@ -75,6 +75,8 @@ static void written(struct offload_job *j)
 
 	k->writing = false;
 	say(k, j->result);
+	if (j->result == 0 && k->written)
+		k->written(k->arg);
 	plan(k);
 }
 

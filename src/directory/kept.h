@@ -14,6 +14,7 @@ struct kept {
 	const char *event; /* of the log, when it cannot be written */
 	uint64_t every_usec;
 	void (*format)(void *arg, struct buf *out); /* the whole file */
+	void (*written)(void *arg);		    /* optional: it is on disk */
 	void *arg;
 	/* Inner. */
 	struct loop_timer timer;

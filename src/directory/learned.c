@@ -10,13 +10,11 @@
  * The file is written by kept.c, at most every WRITE_EVERY: a last use that a crash forgets is no
  * loss. */
 #include "directory/learned.h"
-#include "base/base64.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "directory/kept.h"
 
 #include <inttypes.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -34,17 +32,18 @@ struct fact {
 struct learned {
 	struct map *keys, *uses;
 	struct kept file;
+	bool new_keys; /* since the file was written last */
+	void (*written)(void *arg);
+	void *arg;
 };
 
 /* ---- facts ---- */
 
 static void hashed(struct span hash, char ret_text[static HASHED_MAX])
 {
-	uint8_t digest[32] = {0};
 	struct buf b = BUF_INIT(HASHED_MAX);
 
-	(void)EVP_Digest(hash.ptr, hash.len, digest, NULL, EVP_sha256(), NULL);
-	base64_encode(span_make(digest, sizeof(digest)), &b);
+	(void)!secret_name(hash, &b);
 	(void)snprintf(ret_text, HASHED_MAX, "%.*s", SPAN_FMT(buf_span(&b)));
 	buf_done(&b);
 }
@@ -134,6 +133,8 @@ static int load(struct learned *l)
 			read_use(l, line);
 	}
 	buf_done(&text);
+	/* They may never have been taken into the sources. */
+	l->new_keys = map_count(l->keys) > 0;
 	return r;
 }
 
@@ -163,6 +164,22 @@ static void format(void *arg, struct buf *out)
 	}
 }
 
+static void on_written(void *arg)
+{
+	struct learned *l = arg;
+
+	if (!l->new_keys || !l->written)
+		return;
+	l->new_keys = false;
+	l->written(l->arg);
+}
+
+void learned_watch(struct learned *l, void (*written)(void *arg), void *arg)
+{
+	l->written = written;
+	l->arg = arg;
+}
+
 /* ---- the interface ---- */
 
 int learned_new(int folder, struct learned **ret_learned)
@@ -176,6 +193,7 @@ int learned_new(int folder, struct learned **ret_learned)
 		.event = "learned-not-written",
 		.every_usec = WRITE_EVERY,
 		.format = format,
+		.written = on_written,
 		.arg = l};
 	kept_init(&l->file, FILE_MAX);
 	l->keys = map_new(0);
@@ -223,6 +241,7 @@ int learned_put(struct learned *l, struct span login, struct span hash,
 		return -ENOMEM;
 	hashed(hash, f->hashed);
 	memcpy(f->keys, keys, sizeof(f->keys));
+	l->new_keys = true;
 	kept_changed(&l->file);
 	return 0;
 }

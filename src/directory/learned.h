@@ -1,6 +1,6 @@
 /* What logins taught: SCRAM keys of passwords that came by PLAIN or LOGIN and had none, and who
- * logged in last when. The users' sources stay as the operator wrote them; this stands in
- * data/auth/learned, a text that `postrider user list` reads, too. */
+ * logged in last when. It stands in data/auth/learned, a text that `postrider user
+ * list` reads, too, and from where `postrider user keys` takes keys into the users' sources. */
 #pragma once
 #include "base/arena.h"
 #include "sasl/secret.h"
@@ -10,6 +10,8 @@ struct learned;
  * there is read. */
 MUST_CHECK int learned_new(int folder, struct learned **ret_learned);
 void learned_free(struct learned *l); /* NULL allowed */
+/* written: called when new keys are in the file. */
+void learned_watch(struct learned *l, void (*written)(void *arg), void *arg);
 /* Keys of this login, as long as its hash is the one that they were learned with; NULL: none. */
 const struct scram_keys *learned_keys(
 	const struct learned *l, struct span login, struct span hash, enum scram_hash h);

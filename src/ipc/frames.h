@@ -32,9 +32,10 @@ enum frame_type {
 	FRAME_DRAIN, /* u64 grace microseconds: finish what runs, take nothing new, then exit 0 */
 	FRAME_PEER_GONE, /* u8 role, u16 index, u8 1: abnormal end */
 	/* role -> supervisor */
-	FRAME_READY,	  /* after FRAME_START was acted on */
-	FRAME_FAILED,	  /* span text: cannot work (bad file, ...): the supervisor logs it */
-	FRAME_SPARE_WANT, /* by the dispatcher: u8 role: a process of index ROLE_SPARE_INDEX */
+	FRAME_READY,	    /* after FRAME_START was acted on */
+	FRAME_FAILED,	    /* span text: cannot work (bad file, ...): the supervisor logs it */
+	FRAME_KEYS_LEARNED, /* by the directory: data/auth/learned has new SCRAM keys */
+	FRAME_SPARE_WANT,   /* by the dispatcher: u8 role: a process of index ROLE_SPARE_INDEX */
 
 	/* receiver <-> dispatcher (ipc/spool_frames.h) */
 	FRAME_SEGMENT_WANT = 32, /* -> dispatcher */

@@ -245,6 +245,10 @@ void supervisor_frame(struct supervisor *s, struct child *from, struct frame *f)
 			children_spare(s, (enum role)role);
 		return;
 	}
+	if (from->role == ROLE_DIRECTORY && f->type == FRAME_KEYS_LEARNED) {
+		learn_begin(s);
+		return;
+	}
 	uint64_t token = wire_get_u64(&w);
 	uint8_t verb = wire_get_u8(&w);
 
@@ -273,6 +277,7 @@ static void on_signal(struct watch *w, uint32_t events)
 		switch (info.ssi_signo) {
 		case SIGCHLD:
 			children_reap(s);
+			learn_reap(s);
 			break;
 		case SIGHUP:
 			if (!s->draining)

@@ -38,6 +38,8 @@ struct supervisor {
 	unsigned drain_phase;
 	uint64_t drain_deadline;
 	struct loop_timer drain_timer;
+	pid_t learner; /* learn.c; 0: none runs */
+	bool learn_again;
 	int status;
 };
 
@@ -53,6 +55,10 @@ void children_new_certificates(struct supervisor *s); /* to keys and receivers *
 void children_kill(struct supervisor *s);
 bool children_all_ready(const struct supervisor *s);
 bool children_running(const struct supervisor *s, enum role role);
+
+/* learn.c */
+void learn_begin(struct supervisor *s); /* learned keys into the users' sources */
+void learn_reap(struct supervisor *s);	/* after SIGCHLD */
 
 /* drain.c */
 void drain_begin(struct supervisor *s);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -166,16 +167,22 @@ static int read_all(const char *path, struct buf *out, struct stat *ret_st)
 	return buf_read_fd(out, fd);
 }
 
-/* The rename is durable only with its folder. */
-static int sync_folder(const char *path)
+static int open_folder(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-	CLEANUP(fd_closep) int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-	int r = fd < 0 || fsync(fd) < 0 ? -errno : 0;
+	int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 
 	free(folder);
-	return r;
+	return fd;
+}
+
+/* The rename is durable only with its folder. */
+static int sync_folder(const char *path)
+{
+	CLEANUP(fd_closep) int fd = open_folder(path);
+
+	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
 static int write_beside(const char *path, struct span octets, const struct stat *st)
@@ -236,6 +243,14 @@ static int edit_real(const char *path, enum users_edit how, struct span name, st
 			buf_put(&new, word);
 			buf_char(&new, ':');
 			buf_put(&new, hash);
+		} else if (this && how == USERS_ADD_FIELDS) {
+			struct span own = span_from(line, span_index(line, ':') + 1);
+			size_t end = span_index(hash, ':');
+			if (!span_equal(span_trim(span_head(own, span_index(own, ':'))),
+				    span_head(hash, end)))
+				r = -ENOENT;
+			buf_put(&new, line);
+			buf_put(&new, span_from(hash, end));
 		} else {
 			buf_put(&new, raw);
 		}
@@ -270,7 +285,12 @@ int users_file_edit(const char *path, enum users_edit how, struct span name, str
 		return -EINVAL;
 	/* The file that a link points to is rewritten, not the link. */
 	char *real = realpath(path, NULL);
-	int r = edit_real(real ? real : path, how, name, hash);
+	const char *file = real ? real : path;
+	/* Who edits at the same time waits: else one edit would undo the other. */
+	CLEANUP(fd_closep) int folder = open_folder(file);
+	int r = folder < 0 || flock(folder, LOCK_EX) < 0 ? -errno : 0;
+	if (r == 0)
+		r = edit_real(file, how, name, hash);
 	free(real);
 	return r;
 }

@@ -27,7 +27,9 @@ bool users_file_next(
 /* For the command line: the file is rewritten beside itself, synced and renamed; mode, owner and
  * comments are kept. hash NULL removes. add: -EEXIST; remove, change: -ENOENT. A missing file is
  * made (0600) by add. */
-enum users_edit { USERS_ADD, USERS_CHANGE, USERS_REMOVE };
+/* USERS_ADD_FIELDS: hash is HASH:FIELD...; the fields are added behind the user whose hash is still
+ * that one, -ENOENT otherwise. */
+enum users_edit { USERS_ADD, USERS_CHANGE, USERS_REMOVE, USERS_ADD_FIELDS };
 MUST_CHECK int users_file_edit(
 	const char *path, enum users_edit how, struct span name, struct span hash);
 /* Can this name stand in a users file? */

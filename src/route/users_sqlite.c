@@ -240,10 +240,13 @@ static int run(
 	return s && sqlite3_step(s) == SQLITE_DONE ? sqlite3_changes(db) : -EIO;
 }
 
-static int write_fields(sqlite3 *db, const char *domain, struct span name, struct span rest)
+static int write_fields(
+	sqlite3 *db, enum users_edit how, const char *domain, struct span name, struct span rest)
 {
-	int r = run(
-		db, "DELETE FROM fields WHERE domain = ?1 AND name = ?2", domain, name, SPAN_NULL);
+	int r = how == USERS_ADD_FIELDS
+			? 0
+			: run(db, "DELETE FROM fields WHERE domain = ?1 AND name = ?2", domain,
+				  name, SPAN_NULL);
 
 	while (r >= 0 && rest.len) {
 		struct span field = span_head(rest, span_index(rest, ':'));
@@ -268,13 +271,17 @@ static int edit(
 			SPAN_NULL);
 	else if (how == USERS_ADD)
 		r = run(db, "INSERT OR IGNORE INTO users VALUES (?1, ?2, ?3)", domain, name, hash);
+	else if (how == USERS_ADD_FIELDS)
+		r = run(db,
+			"UPDATE users SET hash = ?3 WHERE domain = ?1 AND name = ?2 AND hash = ?3",
+			domain, name, hash);
 	else
 		r = run(db, "UPDATE users SET hash = ?3 WHERE domain = ?1 AND name = ?2", domain,
 			name, hash);
 	if (r == 0)
 		return how == USERS_ADD ? -EEXIST : -ENOENT;
 	if (r > 0 && how != USERS_REMOVE)
-		r = write_fields(db, domain, name, span_from(rest, hash.len + 1));
+		r = write_fields(db, how, domain, name, span_from(rest, hash.len + 1));
 	return r < 0 ? r : 0;
 }
 

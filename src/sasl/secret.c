@@ -125,6 +125,16 @@ bool secret_matches(struct span password, struct span hash)
 	return good;
 }
 
+int secret_name(struct span hash, struct buf *out)
+{
+	uint8_t digest[32];
+
+	if (EVP_Digest(hash.ptr, hash.len, digest, NULL, EVP_sha256(), NULL) != 1)
+		return -EINVAL;
+	base64_encode(span_make(digest, sizeof(digest)), out);
+	return out->error;
+}
+
 struct span secret_decoy(void)
 {
 	/* yescrypt's default cost, the hash of nothing: no password of ours has it. */

@@ -32,6 +32,8 @@ MUST_CHECK int secret_hash(struct span password, struct buf *out);
 /* Does the password have this hash? Never true for an empty or unusable hash. Both forms, prepared
  * and as it came, are tried. */
 bool secret_matches(struct span password, struct span hash);
+/* What a hash is called where keys are kept apart from it: its SHA-256 in base64. */
+MUST_CHECK int secret_name(struct span hash, struct buf *out);
 /* A hash that nothing matches and that costs what secret_hash's cost: for users who do not exist.
  */
 struct span secret_decoy(void);

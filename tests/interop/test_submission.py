@@ -156,7 +156,7 @@ def test_gsasl__cram_md5(submission):
         done = subprocess.run(
             ["gsasl", "--smtp", "localhost", str(n.ports["starttls"]), "-m", "CRAM-MD5", "-a", USER, "-p", password,
              f"--x509-ca-file={n.ca}"],
-            input=b"QUIT\n", capture_output=True, timeout=60, check=False)
+            input=b"", capture_output=True, timeout=60, check=False)  # it says QUIT by itself
         assert want in done.stdout, (password, done.stdout, done.stderr)
 
 
@@ -169,8 +169,10 @@ def test_gsasl__every_scram_variant(submission):
         done = subprocess.run(
             ["gsasl", "--smtp", "localhost", str(n.ports["starttls"]), "-m", mechanism, *extra, "-a", USER, "-p",
              PASSWORD, f"--x509-ca-file={n.ca}"],
-            input=b"QUIT\n", capture_output=True, timeout=60, check=False)
+            input=b"", capture_output=True, timeout=60, check=False)  # it says QUIT by itself
         assert b"\n235 2.7.0 " in done.stdout, (mechanism, done.stdout, done.stderr)
+        # GnuTLS: "The TLS connection was non-properly terminated.", where close_notify is missing.
+        assert b"terminated" not in done.stderr, (mechanism, done.stderr)
     assert len(n.await_events("auth-ok", 6)) == 6
 
 

@@ -331,6 +331,51 @@ def test_plain_teaches_scram_keys(own):
     own.server.check_log = lambda: None  # a process did die
 
 
+def test_taught_keys_go_into_the_source(own):
+    """Into a database and a file, beside what stands there; not where the owner may not write."""
+    own.configure(scram=False)
+    secret = user(own.server, "app", "add", "alice@example.org", "phone").strip()
+    user(own.server, "limit", "alice@db.example", "recipients=7")
+    users = own.server.folder / "users"
+    before = {line.split(":")[0]: line for line in users.read_text().splitlines()}
+    assert "SCRAM" not in users.read_text() and "SCRAM" not in user(own.server, "list", "db.example")
+    own.server.start()
+    for name in ("alice@example.org", "alice@db.example"):
+        own.login(name).close()
+    end = time.monotonic() + 60
+    while "SCRAM" not in users.read_text() or "SCRAM-SHA-256" not in user(own.server, "list", "db.example"):
+        assert time.monotonic() < end, own.server.log()[-2000:]
+        time.sleep(0.2)
+    after = {line.split(":")[0]: line for line in users.read_text().splitlines()}
+    assert after.keys() == before.keys()
+    assert after["alice"].startswith(before["alice"] + ":{SCRAM-SHA-1}") and after["alice"].count("SCRAM") == 2
+    assert {n: line for n, line in after.items() if n != "alice"} == {n: line for n, line in before.items() if n != "alice"}
+    assert "recipients=7" in user(own.server, "list", "db.example")
+    for name in ("alice@example.org", "alice@db.example"):
+        assert "the password is right" in user(own.server, "test", name, password=PASSWORD)
+    assert "app password" in user(own.server, "test", "alice@example.org", password=secret)
+    # What the owner may not write stays as it is, and SCRAM works from what stands beside it.
+    users.chmod(0o400)
+    text = users.read_text()
+    own.login("bob@example.org").close()
+    learned = own.server.folder / "data" / "auth" / "learned"
+    while learned.read_text().count("keys ") < 3:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    user(own.server, "keys")
+    assert users.read_text() == text
+    while True:
+        with contextlib.closing(own.connect()) as client:
+            if "SCRAM-SHA-256" in client.esmtp_features["auth"].split():
+                assert scram_exchange(client, "SCRAM-SHA-256", Scram("bob", PASSWORD)) == 235
+                break
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    users.chmod(0o600)
+    assert "1 users have new SCRAM keys" in user(own.server, "keys", "example.org")
+    assert user(own.server, "keys") == ""
+
+
 def test_external(own):
     """A client's certificate, by fingerprint; SASL's identity has to be that user's."""
     for name in ("alice", "mallory"):

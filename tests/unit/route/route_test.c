@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <fcntl.h>
 #include <unistd.h>
 #include <sys/stat.h>
 #include <cmocka.h>
@@ -341,6 +342,25 @@ static void expect_file(const char *path, const char *want, mode_t mode)
 	assert_int_equal(st.st_mode & 0777, mode);
 }
 
+/* What stands behind bob's name. */
+static void assert_bob(const char *path, const char *want)
+{
+	struct buf text = BUF_INIT(1 << 20), errors = BUF_INIT(4096);
+	struct users_file *u = NULL;
+	struct span rest = SPAN_NULL;
+	int fd = open(path, O_RDONLY);
+
+	assert_int_equal(buf_read_fd(&text, fd), 0);
+	close(fd);
+	assert_int_equal(users_file_parse(buf_span(&text), path, &u, &errors), 0);
+	assert_true(users_file_hash(u, SPAN_LIT("bob"), &rest));
+	if (!span_equal(span_str(want), rest))
+		fail_msg("want %s, got %.*s", want, SPAN_FMT(rest));
+	users_file_free(u);
+	buf_done(&text);
+	buf_done(&errors);
+}
+
 static void users_file_edit__keeps_the_rest(void **state)
 {
 	(void)state;
@@ -365,6 +385,18 @@ static void users_file_edit__keeps_the_rest(void **state)
 	char link[160];
 	(void)snprintf(link, sizeof(link), "%s.link", path);
 	assert_int_equal(symlink(path, link), 0);
+	/* Fields only while the hash is that one. */
+	assert_int_equal(
+		users_file_edit(path, USERS_ADD_FIELDS, SPAN_LIT("bob"), SPAN_LIT("h1:{X}1")),
+		-ENOENT);
+	assert_int_equal(
+		users_file_edit(path, USERS_ADD_FIELDS, SPAN_LIT("nobody"), SPAN_LIT("h2:{X}1")),
+		-ENOENT);
+	assert_int_equal(
+		users_file_edit(path, USERS_ADD_FIELDS, SPAN_LIT("BOB"), SPAN_LIT("h2:{X}1:{Y}2")),
+		0);
+	assert_bob(path, "h2:{X}1:{Y}2");
+	assert_int_equal(users_file_edit(path, USERS_CHANGE, SPAN_LIT("bob"), SPAN_LIT("h2")), 0);
 	assert_int_equal(users_file_edit(link, USERS_REMOVE, SPAN_LIT("ada"), SPAN_NULL), 0);
 	struct stat st;
 	assert_int_equal(lstat(link, &st), 0);

@@ -69,6 +69,13 @@ static void users_sqlite__edits(void **state)
 		{USERS_ADD, "two.example", "ada", "", 0, "ada:$y$1:{A}1:{B}2\n", "ada:\n"},
 		{USERS_CHANGE, "one.example", "ADA", "$y$3:{C}3", 0, "ada:$y$3:{C}3\n", "ada:\n"},
 		{USERS_CHANGE, "one.example", "eve", "$y$3", -ENOENT, "ada:$y$3:{C}3\n", "ada:\n"},
+		/* Only while the hash is that one. */
+		{USERS_ADD_FIELDS, "one.example", "ada", "$y$2:{D}4", -ENOENT, "ada:$y$3:{C}3\n",
+			"ada:\n"},
+		{USERS_ADD_FIELDS, "one.example", "eve", "$y$3:{D}4", -ENOENT, "ada:$y$3:{C}3\n",
+			"ada:\n"},
+		{USERS_ADD_FIELDS, "one.example", "Ada", "$y$3:{D}4", 0, "ada:$y$3:{C}3:{D}4\n",
+			"ada:\n"},
 		{USERS_REMOVE, "one.example", "ada", "", 0, "", "ada:\n"},
 		{USERS_REMOVE, "one.example", "ada", "", -ENOENT, "", "ada:\n"},
 		{USERS_ADD, "one.example", "a b", "", -EINVAL, "", "ada:\n"},
