@@ -127,9 +127,22 @@ static const char *stage_of(const struct transaction *t)
 	return t->answered <= t->envelope.n_send ? "sending RCPT TO" : "sending DATA";
 }
 
+/* Behind a RSET that was refused nobody knows what the answers are to. */
+SUSPENDS static int reset_reply(struct transaction *t)
+{
+	t->stage = "sending RSET";
+	int r = smtp_client_reply(t->c, t->d->job.command_timeout, &t->reply);
+	if (r >= 0 && t->reply.code / 100 != 2)
+		r = -ECONNABORTED;
+	t->resetting = t->c->needs_rset = r < 0;
+	return r;
+}
+
 /* -ECONNABORTED for a 421, which the peer may give to anything (RFC 5321 3.8). */
 SUSPENDS static int next_reply(struct transaction *t)
 {
+	if (t->resetting)
+		return reset_reply(t);
 	t->stage = stage_of(t);
 	int r = smtp_client_reply(t->c, t->d->job.command_timeout, &t->reply);
 	if (r < 0)
@@ -238,18 +251,14 @@ static void settle_error(struct transaction *t, int error)
 	transaction_settle(t, result);
 }
 
+/* RFC 2920 3.1: RSET may begin a group, and costs no round where the envelope may follow it. */
 SUSPENDS static int reset_session(struct transaction *t)
 {
 	if (!t->c->needs_rset)
 		return 0;
-	t->stage = "sending RSET";
+	t->resetting = true;
 	int r = smtp_client_say(t->c, SPAN_LIT("RSET\r\n"));
-	if (r >= 0)
-		r = smtp_client_reply(t->c, t->d->job.command_timeout, &t->reply);
-	if (r >= 0 && t->reply.code / 100 != 2)
-		r = -ECONNABORTED;
-	t->c->needs_rset = r < 0;
-	return r;
+	return r < 0 || t->c->pipelining ? r : reset_reply(t);
 }
 
 /* A kept session may have died, and what left with its envelope may have been delivered then
@@ -325,7 +334,7 @@ int transaction_run(struct smtp_client *c, struct delivery *d)
 	if (r < 0 || !any_open(&t))
 		return r == -EIO ? 0 : r;
 	t.bdat = c->offers.chunking;
-	t.ahead = transfer_is_ahead(&t) && (!kept || is_fresh(c));
+	t.ahead = transfer_is_ahead(&t) && !c->needs_rset && (!kept || is_fresh(c));
 	reply_init(&t.reply);
 	c->transactions++;
 	transcript_restart(&c->transcript);

@@ -22,6 +22,7 @@ struct transaction {
 	uint32_t total, sent, answered; /* commands: MAIL, each RCPT, DATA or the message itself */
 	bool bdat;			/* RFC 3030 */
 	bool ahead;			/* the message follows its envelope unasked */
+	bool resetting;			/* RSET stands before MAIL, unanswered */
 	bool pausing;			/* the pipeline is full: read before writing on */
 	bool mail_accepted, go_ahead;	/* 250 to MAIL, 354 to DATA */
 	const char *stage;

@@ -349,20 +349,6 @@ static const struct extension_case cases[] = {
 	},
 };
 
-static void on_cache_drained(void *arg)
-{
-	*(bool *)arg = true;
-}
-
-static void end_cache(struct cache *cache)
-{
-	bool drained = false;
-	cache_drain(cache, on_cache_drained, &drained);
-	while (!drained)
-		(void)fiber_sleep(USEC_PER_MSEC);
-	cache_free(cache);
-}
-
 static struct span passed_on(const struct outcome *o, char *text)
 {
 	for (uint32_t i = 0; i < o->n_rcpts; i++)

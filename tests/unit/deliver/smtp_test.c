@@ -303,20 +303,6 @@ static const struct smtp_case cases[] = {
 	},
 };
 
-static void drained(void *arg)
-{
-	*(bool *)arg = true;
-}
-
-static void end_cache(struct cache *cache)
-{
-	bool done = false;
-	cache_drain(cache, drained, &done);
-	while (!done)
-		(void)fiber_sleep(USEC_PER_MSEC);
-	cache_free(cache);
-}
-
 static void check_case(const struct smtp_case *c)
 {
 	struct fake_hop hop;

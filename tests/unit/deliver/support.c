@@ -396,3 +396,17 @@ void deliver_over(struct delivery *d, struct cache *cache)
 	ways_free(out.ways);
 	tls_client_free(out.tls);
 }
+
+static void on_cache_drained(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+void end_cache(struct cache *cache)
+{
+	bool drained = false;
+	cache_drain(cache, on_cache_drained, &drained);
+	while (!drained)
+		(void)fiber_sleep(USEC_PER_MSEC);
+	cache_free(cache);
+}

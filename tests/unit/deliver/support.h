@@ -65,5 +65,6 @@ void fake_hop_open_unix(struct fake_hop *h, const char *script);
 SUSPENDS void fake_hop_close(struct fake_hop *h); /* waits for the sessions; asserts no failure */
 
 struct cache;
+SUSPENDS void end_cache(struct cache *cache); /* QUIT to all sessions that are kept, and frees it */
 /* smtp_deliver with that cache and a plain configuration: EHLO client.example.org. */
 SUSPENDS void deliver_over(struct delivery *d, struct cache *cache);
