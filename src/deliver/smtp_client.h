@@ -5,10 +5,12 @@
 #include "deliver/offers.h"
 #include "deliver/transcript.h"
 #include "fiber/fiber.h"
+#include "ipc/tls_result.h"
 #include "mail/reply.h"
 #include "net/address.h"
 #include "net/stream.h"
 
+#define SMTP_CLIENT_TOLD_MAX 8u
 struct smtp_client {
 	struct list node; /* of the cache */
 	struct stream *stream;
@@ -20,9 +22,12 @@ struct smtp_client {
 	uint64_t size_max;		     /* 0: the peer names none */
 	struct offers offers;		     /* what else it offers */
 	struct buf remote;		     /* "127.0.0.1:2626 mx.example.org" */
-	struct buf tls;			     /* "TLSv1.3 ... dane"; empty: clear text */
-	struct buf key;			     /* of the cache */
-	bool named;			     /* remote has its name */
+	enum tls_failure unproved; /* what a policy of mode testing would find wrong with it */
+	uint64_t told[SMTP_CLIENT_TOLD_MAX]; /* hashes of domains that this session counts for */
+	unsigned n_told;
+	struct buf tls; /* "TLSv1.3 ... dane"; empty: clear text */
+	struct buf key; /* of the cache */
+	bool named;	/* remote has its name */
 	struct address peer, local;
 	unsigned transactions; /* begun in this session */
 	bool needs_rset;       /* the last one was left open at the peer */

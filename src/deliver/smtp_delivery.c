@@ -132,7 +132,8 @@ static bool switch_source(struct run *u, const struct address *refused)
 }
 
 /* NEXT_HOST: this host's other addresses or the next hosts may do better; the results are set. */
-SUSPENDS static enum next transfer(struct run *u, struct smtp_client *c, struct span key, int *ret)
+SUSPENDS static enum next transfer(
+	struct run *u, const struct candidate *host, struct smtp_client *c, int *ret)
 {
 	struct address local = c->local;
 	note_session(u, c);
@@ -146,7 +147,9 @@ SUSPENDS static enum next transfer(struct run *u, struct smtp_client *c, struct 
 	c->transcript.live = NULL;
 	if (r < 0 ? r != -ESTALE && r != -ECANCELED : !all_delivered(u->d))
 		delivery_keep(u->d, &c->transcript);
-	finish_session(u, c, key, r);
+	if (r != -ESTALE) /* a kept one that was dead was none */
+		tls_report_session(&u->report, host, c);
+	finish_session(u, c, host->key, r);
 	if (r == -ESTALE || r == -ECANCELED)
 		return NEXT_DONE;
 	bool refused = !u->second_chance && address_was_refused(u, &local);
@@ -209,7 +212,10 @@ SUSPENDS static int open_host(struct run *u, struct candidate *c, struct smtp_cl
 	};
 	struct smtp_failure f;
 	int r = smtp_open(&o, ret_client, &f);
-	tls_report_session(&u->report, c, r, &f, r >= 0 && (*ret_client)->tls.len > 0);
+	if (r < 0)
+		tls_report_failed(&u->report, c, &f);
+	else
+		tls_report_session(&u->report, c, *ret_client);
 	if (r < 0 && f.handshake && c->policy.want == TLS_WANT_MAY) {
 		struct addresses same = {.n = 1, .list = {f.peer}};
 		struct smtp_failure again;
@@ -217,6 +223,8 @@ SUSPENDS static int open_host(struct run *u, struct candidate *c, struct smtp_cl
 		o.addresses = &same;
 		o.clear = true;
 		r = smtp_open(&o, ret_client, &again);
+		if (r >= 0) /* why it is in clear text has been told */
+			(*ret_client)->n_told = SMTP_CLIENT_TOLD_MAX;
 		again.index = f.index;
 		f = again;
 	}
@@ -276,7 +284,7 @@ SUSPENDS static enum next use_addresses(struct run *u, struct candidate *c)
 		if (r < 0)
 			continue;
 		struct address peer = client->peer;
-		enum next next = transfer(u, client, c->key, &r);
+		enum next next = transfer(u, c, client, &r);
 		if (next != NEXT_HOST)
 			return next;
 		for (unsigned i = c->addresses.n; i-- > 0;)
@@ -380,7 +388,7 @@ SUSPENDS static enum next use_host(struct run *u, struct span host)
 	struct smtp_client *kept = u->second_chance ? NULL : cache_take(u->out->cache, c->key);
 	if (kept) {
 		STATS_ADD(outbound_reused_total, 1);
-		enum next next = transfer(u, kept, c->key, &r);
+		enum next next = transfer(u, c, kept, &r);
 		if (r != -ESTALE && (next != NEXT_HOST || !u->second_chance))
 			return next;
 	}

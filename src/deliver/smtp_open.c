@@ -335,6 +335,7 @@ int smtp_open(const struct smtp_opening *ask, struct smtp_client **ret_client,
 		log_connected(&o, begun);
 		transcript_opened(&o.c->transcript);
 		log_testing(&o);
+		o.c->unproved = ret_failure->tls;
 		*ret_client = o.c;
 		return 0;
 	}

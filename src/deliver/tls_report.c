@@ -8,9 +8,13 @@
  * - Under DANE the policy domain is the TLSA base domain (RFC 8460 1.1), the report still goes to
  *   the recipient's domain.
  *
+ * - A kept session is one for each domain that it carries mail to, once, and for the first few.
+ *
  * One frame a new connection; what the channel does not take is lost, which costs a count. */
 #include "deliver/tls_report.h"
 
+#include "base/siphash.h"
+#include "deliver/smtp_client.h"
 #include "ipc/asker.h"
 #include "mail/facts.h"
 #include "ipc/frames.h"
@@ -147,37 +151,60 @@ static bool is_listed(const struct tls_report *t, const struct candidate *c)
 }
 
 /* TLS_OK: it is as the policy wants it. */
-static enum tls_failure judge(
-	const struct candidate *c, int result, const struct smtp_failure *f, bool secured)
+static enum tls_failure judge(const struct candidate *c, bool secured, enum tls_failure unproved)
 {
-	if (result < 0)
-		return f->tls == TLS_OK ? TLS_OTHER : f->tls;
 	if (!secured)
 		return TLS_NOT_OFFERED;
 	if (c->policy.test_names)
-		return f->tls;
+		return unproved;
 	return c->dane.state == DANE_UNUSABLE && strcmp(c->policy.by, "dane") == 0
 		       ? TLS_TLSA_INVALID
 		       : TLS_OK;
 }
 
-void tls_report_session(const struct tls_report *t, const struct candidate *c, int result,
-	const struct smtp_failure *f, bool secured)
+static void tell_session(const struct tls_report *t, const struct candidate *c,
+	const struct address *local, const struct address *peer, struct tls_result *told)
 {
-	if (!t->wanted || (result < 0 && f->stage != OPEN_TLS))
-		return;
-	struct arena *a = t->d->arena;
-	struct tls_result told = {.failure = judge(c, result, f, secured)};
-	put_policy(t, c, &told);
-	if (told.failure != TLS_OK) {
-		told.mx = c->host;
-		told.local = host_text(&f->local, a);
-		told.remote = host_text(&f->peer, a);
-		told.reason = f->why;
-	} else if (!is_listed(t, c)) {
-		told.failure = TLS_OTHER;
-		told.mx = c->host;
-		told.reason = SPAN_LIT("it is not in the domain's MTA-STS policy");
+	put_policy(t, c, told);
+	if (told->failure == TLS_OK && !is_listed(t, c)) {
+		told->failure = TLS_OTHER;
+		told->reason = SPAN_LIT("it is not in the domain's MTA-STS policy");
 	}
-	tell(t, &told);
+	if (told->failure != TLS_OK) {
+		told->mx = c->host;
+		told->local = host_text(local, t->d->arena);
+		told->remote = host_text(peer, t->d->arena);
+	}
+	tell(t, told);
+}
+
+void tls_report_failed(
+	const struct tls_report *t, const struct candidate *c, const struct smtp_failure *f)
+{
+	struct tls_result told = {.failure = f->tls == TLS_OK ? TLS_OTHER : f->tls,
+		.reason = f->why.len > 0 ? f->why : f->result.text};
+	if (t->wanted && f->stage == OPEN_TLS)
+		tell_session(t, c, &f->local, &f->peer, &told);
+}
+
+/* A guess at the domain's name will do: what it costs is a count. */
+static bool is_told(struct smtp_client *client, struct span domain)
+{
+	uint64_t h = siphash((struct siphash_key){0, 0}, domain);
+	for (unsigned i = 0; i < client->n_told; i++)
+		if (client->told[i] == h)
+			return true;
+	if (client->n_told == SMTP_CLIENT_TOLD_MAX)
+		return true;
+	client->told[client->n_told++] = h;
+	return false;
+}
+
+void tls_report_session(
+	const struct tls_report *t, const struct candidate *c, struct smtp_client *client)
+{
+	if (!t->wanted || is_told(client, t->d->job.domain))
+		return;
+	struct tls_result told = {.failure = judge(c, client->tls.len > 0, client->unproved)};
+	tell_session(t, c, &client->local, &client->peer, &told);
 }

@@ -18,7 +18,9 @@ void tls_report_init(struct tls_report *t, const struct delivery *d, const struc
 void tls_report_policy(const struct tls_report *t);
 /* The candidate's policy forbids it. */
 void tls_report_skipped(const struct tls_report *t, const struct candidate *c);
-/* A new connection: result and failure of smtp_open, which is filled in on success too; secured:
- * the session is in TLS. */
-void tls_report_session(const struct tls_report *t, const struct candidate *c, int result,
-	const struct smtp_failure *f, bool secured);
+/* A new connection that smtp_open gave up. */
+void tls_report_failed(
+	const struct tls_report *t, const struct candidate *c, const struct smtp_failure *f);
+/* A session that mail goes over, new or kept: tells it once a domain. */
+void tls_report_session(
+	const struct tls_report *t, const struct candidate *c, struct smtp_client *client);

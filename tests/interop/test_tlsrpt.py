@@ -110,6 +110,10 @@ def net(tmp_path_factory, ca):
     for name, record in RECORDS.items():
         add_case(net, ca, foreign, https, name, {"record": record})
     add_case(net, ca, foreign, https, "silentrecord", {"record": ""})
+    # Guests of the host of "plain".
+    for name in ("guest", "visitor"):
+        net.zone(f"{name}.example", "@ MX 10 mx.plain.example.\n"
+                 f'_smtp._tls TXT "v=TLSRPTv1; rua=https://reports.example/{name}"\n')
     net.zone("_tls.silentrecord.example", "", "broken")
     yield net.start()
     net.policies.stop()
@@ -128,8 +132,8 @@ def answers(net):
     net.reports.released.clear()
 
 
-def server(node, net, ca, name="mx", tlsrpt=""):
-    more = f'route "required.example" {{ via = "mx"  tls = dane }}\ntlsrpt {{ {tlsrpt} }}\n'
+def server(node, net, ca, name="mx", tlsrpt="", more=""):
+    more += f'route "required.example" {{ via = "mx"  tls = dane }}\ntlsrpt {{ {tlsrpt} }}\n'
     n = node(name=name, via='via = "mx"', queue='retry = {"1h"}',
              more=net.config(timeout='"3s"') + f'tls {{ ca = "{ca.cert}" }}\n' + more)
     return n.start()
@@ -263,6 +267,25 @@ def test_records(node, net, ca):
     assert len(ids) == 1  # a repetition can be told
 
 
+def test_a_kept_session_counts_once_for_each_domain(node, net, ca):
+    """Domains behind one provider share its connections; each is told of its own."""
+    n = server(node, net, ca, "guests", more="processes { deliverers = 1 }\n")
+    before = net.peers["plain"].connections
+    for name in ("guest", "visitor", "guest", "visitor"):
+        submit(n, f"u@{name}.example")
+        wait_until(lambda: not [r for r in queued(n)], 20)
+    assert net.peers["plain"].connections - before == 1
+    tlsrpt(n, "send", "--today")
+    for name in ("guest", "visitor"):
+        assert policies_of(report_of(net, f"/{name}")[0]) == [("no-policy-found", 1, {})], name
+
+
+def queued(n):
+    out = subprocess.run([PROGRAM, "queue", "list", "--json", "-c", str(n.conf)], capture_output=True, text=True,
+                         timeout=60)
+    return out.stdout.splitlines()
+
+
 def settled(n):
     """Rows by domain, once everything was tried that can be."""
     rows = {r["domain"]: r for r in listed(n)}
@@ -292,17 +315,22 @@ def test_killed_reporter(node, net, ca):
     deliver(n, "failing")
     tlsrpt(n, "send", "--today")
     wait_until(lambda: any(r["text"] for r in listed(n, "failing")), 20)
+    deliver(n, "sts")
+    n.stop()  # saves what is counted, as each minute does
+    n.start()
     n.deaths_expected = True
     os.kill(n.children("reporter")[0], signal.SIGKILL)
     submit(n, "u@plain.example")
     row_of(n, "delivered", "u@plain.example")
     wait_until(lambda: any(r["process"] == "reporter" for r in n.events("process-restarted")), 10)
     wait_until(lambda: "failing.example" in tlsrpt_now(n), 15)
+    assert [r["sessions"] for r in listed(n, "sts")] == [1]
     net.reports.answers["/failing"] = 201
     deliver(n, "dane")
     tlsrpt(n, "send", "--today")
     wait_until(lambda: not listed(n), 20, lambda: str(listed(n)))
     report_of(net, "/dane")
+    assert policies_of(report_of(net, "/sts")[0]) == [("sts", 1, {})]
 
 
 def tlsrpt_now(n):
