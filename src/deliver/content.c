@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "fiber/fiber.h"
+#include "mail/lines.h"
 
 #define YIELD_CHUNKS 8u
 
@@ -35,10 +36,14 @@ static size_t find(struct span in, size_t from, size_t to, char o)
 	return from + span_index(span_head(span_from(in, from), to - from), o);
 }
 
-/* Whole lines are passed over by searches for their ends: most messages have nothing else. A CR at
- * the end of a slice waits for the next octet. in is not empty. */
+/* Most messages have nothing but whole lines. Others are searched for line ends. A CR at the end of
+ * a slice waits for the next octet. in is not empty. */
 static void put_lines(struct content *c, struct span in, struct buf *out)
 {
+	if (!c->after_cr && lines_are_whole(in)) {
+		buf_put(out, in);
+		return;
+	}
 	size_t from = 0, i = 0, cr = find(in, 0, in.len, '\r');
 
 	if (c->after_cr && in.ptr[0] == '\n')

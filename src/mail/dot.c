@@ -17,8 +17,11 @@
  * CR or LF becomes CRLF. So whatever was accepted leaves safely, whatever the mode was.
  *
  * Speed: octets are looked at by memchr only, and runs that need no change are appended whole. Both
- * next places (CR, LF) are remembered, so that each octet is scanned once for each. */
+ * next places (CR, LF) are remembered, so that each octet is scanned once for each. Where one pass
+ * told that CR and LF only come together, lines are passed over by their LF alone. */
 #include "mail/dot.h"
+
+#include "mail/lines.h"
 
 /* Where the next CR and LF are, at or behind `at`; len when there is none. */
 struct breaks {
@@ -208,13 +211,37 @@ static bool decode_step(struct dot_decoder *d, struct decoding *g)
 	return false;
 }
 
+/* Whole lines up to one that begins with a dot; the slice has no bare CR or LF. */
+static void decode_whole(struct dot_decoder *d, struct decoding *g)
+{
+	struct span in = g->breaks.in;
+
+	while (g->at < in.len && !(d->state == AT_LINE && in.ptr[g->at] == '.')) {
+		size_t lf = octet_find(in, g->at, '\n');
+		if (lf == in.len) {
+			line_grow(d, lf - g->at);
+			d->state = IN_LINE;
+			g->at = lf;
+			return;
+		}
+		line_grow(d, lf - 1 - g->at);
+		line_end(d);
+		d->state = AT_LINE;
+		g->at = lf + 1;
+	}
+}
+
 size_t dot_decode(struct dot_decoder *d, struct span in, struct buf *out, bool *ret_end)
 {
 	struct decoding g = {.breaks = breaks_init(in), .out = out};
-	bool end = false;
+	bool end = false, whole = lines_are_whole(in);
 
-	while (g.at < in.len && !end)
-		end = decode_step(d, &g);
+	while (g.at < in.len && !end) {
+		if (whole && (d->state == AT_LINE || d->state == IN_LINE))
+			decode_whole(d, &g);
+		if (g.at < in.len)
+			end = decode_step(d, &g);
+	}
 	run_flush(&g);
 	d->longest_line = MAX(d->longest_line, d->line);
 	/* Only what belongs to this message: behind the end, pipelined commands may follow. */
@@ -232,11 +259,33 @@ void dot_encoder_init(struct dot_encoder *e)
 	e->state = AT_LINE;
 }
 
+/* The same for the encoder: all of the slice, dots doubled. */
+static void encode_whole(struct dot_encoder *e, struct decoding *g)
+{
+	struct span in = g->breaks.in;
+
+	while (g->at < in.len) {
+		if (e->state == AT_LINE && in.ptr[g->at] == '.') {
+			run_flush(g);
+			buf_char(g->out, '.');
+		}
+		size_t lf = octet_find(in, g->at, '\n');
+		e->state = lf == in.len ? IN_LINE : AT_LINE;
+		g->at = MIN(lf + 1, in.len);
+	}
+}
+
 /* In BEHIND_CR the CR has been emitted; if no LF follows, one is added before anything else. */
 void dot_encode(struct dot_encoder *e, struct span in, struct buf *out)
 {
-	struct decoding g = {.breaks = breaks_init(in), .out = out};
+	struct decoding g = {.breaks = {.in = in}, .out = out};
 
+	if (e->state != BEHIND_CR && lines_are_whole(in)) {
+		encode_whole(e, &g);
+		run_flush(&g);
+		return;
+	}
+	g.breaks = breaks_init(in);
 	while (g.at < in.len) {
 		char c = in.ptr[g.at];
 		if (e->state == BEHIND_CR) {
