@@ -1,7 +1,6 @@
-/* Mechanisms are GNU SASL's (RFC 2195, 4616, 5802, 7677; channel binding by RFC 9266's
- * tls-exporter, or tls-unique before TLS 1.3); what is ours is the order of preference, the
- * dialogue of RFC 4954 and the bounds. SCRAM's rounds are computed on the offload pool: a hundred
- * thousand take a while.
+/* PLAIN, LOGIN, CRAM-MD5 and EXTERNAL are GNU SASL's (RFC 4616, 2195, 4422), SCRAM is our own
+ * (scram_client.h says why); here are the order of preference, the dialogue of RFC 4954 and the
+ * bounds. Steps are taken on the offload pool: a hundred thousand rounds take a while.
  *
  * A password is wiped where we hold it; it never stands in a result or in the log: what is told of
  * a failure is the server's reply. */
@@ -10,20 +9,19 @@
 #include <openssl/crypto.h>
 #include <stdlib.h>
 
+#include "deliver/scram_client.h"
 #include "fiber/offload.h"
 #include "net/tls.h"
-
-#define BINDING_OCTETS	 32u
-#define CHALLENGE_OCTETS 9216u
 
 static const struct {
 	const char *name;
 	uint32_t bit;
 	bool plus;
 } mechanisms[] = {
+	/* Those that are bound first: the others tell a server that it offered none. */
 	{"SCRAM-SHA-256-PLUS", CLIENT_AUTH_SCRAM_SHA_256_PLUS, true},
-	{"SCRAM-SHA-256", CLIENT_AUTH_SCRAM_SHA_256, false},
 	{"SCRAM-SHA-1-PLUS", CLIENT_AUTH_SCRAM_SHA_1_PLUS, true},
+	{"SCRAM-SHA-256", CLIENT_AUTH_SCRAM_SHA_256, false},
 	{"SCRAM-SHA-1", CLIENT_AUTH_SCRAM_SHA_1, false},
 	{"PLAIN", CLIENT_AUTH_PLAIN, false},
 	{"LOGIN", CLIENT_AUTH_LOGIN, false},
@@ -65,74 +63,44 @@ const char *auth_mechanism_name(uint32_t mechanism)
 	return "none";
 }
 
-uint64_t auth_scram_rounds(struct span message)
-{
-	uint64_t rounds = 0;
-	for (struct span rest = message; rest.len > 0;) {
-		size_t len = span_index(rest, ',');
-		struct span part = span_head(rest, len);
-		if (part.len > 2 && part.ptr[0] == 'i' && part.ptr[1] == '=') {
-			int r = span_to_u64(span_from(part, 2), UINT32_MAX, &rounds);
-			return r == -ERANGE ? UINT64_MAX : r < 0 ? 0 : rounds;
-		}
-		rest = span_from(rest, len + 1);
-	}
-	return 0;
-}
-
 /* ---- one step, on a thread ---- */
 
-struct step {
+/* One of the two. */
+struct exchange {
 	Gsasl_session *session;
+	struct scram_client *scram;
+};
+struct step {
+	const struct exchange *exchange;
 	const char *challenge; /* base64 */
 	char *answer;	       /* base64; gsasl_free */
 };
 
+static int scram_step(struct step *s)
+{
+	char *challenge = NULL;
+	size_t len = 0;
+	struct buf answer = BUF_INIT(SCRAM_CLIENT_MESSAGE_MAX);
+	if (gsasl_base64_from(s->challenge, strlen(s->challenge), &challenge, &len) != GSASL_OK)
+		return GSASL_BASE64_ERROR;
+	int r = scram_client_step(s->exchange->scram, span_make(challenge, len), &answer);
+	gsasl_free(challenge);
+	if (r >= 0 && gsasl_base64_to(answer.ptr ? answer.ptr : "", answer.len, &s->answer, NULL) !=
+			      GSASL_OK)
+		r = -ENOMEM;
+	buf_done(&answer);
+	return r < 0 ? GSASL_AUTHENTICATION_ERROR : r > 0 ? GSASL_NEEDS_MORE : GSASL_OK;
+}
+
 static int step_work(void *arg)
 {
 	struct step *s = arg;
-	return gsasl_step64(s->session, s->challenge, &s->answer);
-}
-
-/* Base64 of a SCRAM server's first message? Then its rounds must be bearable. */
-static bool challenge_is_bearable(const char *challenge)
-{
-	char *out = NULL;
-	size_t len = 0;
-	if (gsasl_base64_from(challenge, strlen(challenge), &out, &len) != GSASL_OK)
-		return true; /* gsasl will say so */
-	bool ok = auth_scram_rounds(span_make(out, len)) <= AUTH_ROUNDS_MAX;
-	gsasl_free(out);
-	return ok;
+	if (s->exchange->scram)
+		return scram_step(s);
+	return gsasl_step64(s->exchange->session, s->challenge, &s->answer);
 }
 
 /* ---- the dialogue ---- */
-
-static int set_binding(Gsasl_session *session, SSL *ssl)
-{
-	static const char label[] = "EXPORTER-Channel-Binding";
-	unsigned char octets[64];
-	size_t len = BINDING_OCTETS;
-	Gsasl_property property = GSASL_CB_TLS_EXPORTER;
-	char *text = NULL;
-	if (!ssl)
-		return 0;
-	if (SSL_version(ssl) >= TLS1_3_VERSION) {
-		if (SSL_export_keying_material(
-			    ssl, octets, BINDING_OCTETS, label, sizeof(label) - 1, NULL, 0, 0) != 1)
-			return -EPROTO;
-	} else {
-		property = GSASL_CB_TLS_UNIQUE;
-		len = SSL_session_reused(ssl) == 1
-			      ? SSL_get_peer_finished(ssl, octets, sizeof(octets))
-			      : SSL_get_finished(ssl, octets, sizeof(octets));
-	}
-	if (len == 0 || gsasl_base64_to((char *)octets, len, &text, NULL) != GSASL_OK)
-		return -EPROTO;
-	int r = gsasl_property_set(session, property, text) == GSASL_OK ? 0 : -ENOMEM;
-	gsasl_free(text);
-	return r;
-}
 
 static void free_secret(char *text)
 {
@@ -171,7 +139,7 @@ static const char *challenge_of(const struct reply *r, char *into, size_t cap)
 	return into;
 }
 
-SUSPENDS static int converse(struct smtp_client *c, Gsasl_session *session, const char *name,
+SUSPENDS static int converse(struct smtp_client *c, const struct exchange *x, const char *name,
 	bool server_first, uint64_t usec, struct reply *r)
 {
 	char challenge[REPLY_TEXT_KEEP + 1] = "";
@@ -191,11 +159,10 @@ SUSPENDS static int converse(struct smtp_client *c, Gsasl_session *session, cons
 				return finished ? 0 : -EPROTO;
 			if (r->code != 334)
 				return -EACCES;
-			if (!challenge_of(r, challenge, sizeof(challenge)) ||
-				!challenge_is_bearable(challenge))
+			if (!challenge_of(r, challenge, sizeof(challenge)))
 				return -EPROTO;
 		}
-		struct step s = {.session = session, .challenge = challenge};
+		struct step s = {.exchange = x, .challenge = challenge};
 		int e = offload_call(step_work, &s);
 		if (e != GSASL_OK && e != GSASL_NEEDS_MORE) {
 			free_secret(s.answer);
@@ -215,47 +182,81 @@ SUSPENDS static int converse(struct smtp_client *c, Gsasl_session *session, cons
 
 /* RFC 4954 4: SCRAM's last server message may come with the 235 instead of a 334; then one step is
  * left, and the server is only proved by it. */
-static int finish(Gsasl_session *session, const struct reply *r, int error, bool scram)
+static int finish(const struct exchange *x, const struct reply *r, int error)
 {
-	char *answer = NULL, challenge[REPLY_TEXT_KEEP + 1];
+	char challenge[REPLY_TEXT_KEEP + 1];
 	struct span text = span_trim(buf_span(&r->text));
-	if (!scram || error != -EPROTO || r->code != 235)
+	if (!x->scram || error != -EPROTO || r->code != 235)
 		return error;
 	size_t skip = r->enhanced.class ? span_index(text, ' ') + 1 : 0;
-	struct span last = span_from(text, skip);
+	struct span last = span_from(text, MIN(skip, text.len));
 	memcpy(challenge, last.ptr ? last.ptr : "", MIN(last.len, REPLY_TEXT_KEEP));
 	challenge[MIN(last.len, REPLY_TEXT_KEEP)] = '\0';
-	int e = gsasl_step64(session, challenge, &answer);
-	gsasl_free(answer);
+	struct step s = {.exchange = x, .challenge = challenge};
+	int e = scram_step(&s);
+	free_secret(s.answer);
 	return e == GSASL_OK ? 0 : -EPROTO;
+}
+
+/* ---- beginning ---- */
+
+/* TLS 1.3 has tls-exporter; before it tls-server-end-point, which needs neither tls-unique's
+ * extended master secret nor that the handshake was a full one. */
+static int begin_scram(
+	struct exchange *x, uint32_t mechanism, SSL *ssl, const char *user, const char *password)
+{
+	struct buf data = BUF_INIT(EVP_MAX_MD_SIZE);
+	struct scram_client_ask ask = {
+		.sha256 = mechanism & (CLIENT_AUTH_SCRAM_SHA_256 | CLIENT_AUTH_SCRAM_SHA_256_PLUS),
+		.plus = mechanism & (CLIENT_AUTH_SCRAM_SHA_256_PLUS | CLIENT_AUTH_SCRAM_SHA_1_PLUS),
+		.user = user,
+		.password = password,
+	};
+	if (ssl && tls_exporter(ssl, &data) == 0)
+		ask.binding = "tls-exporter";
+	else if (ssl && tls_end_point(SSL_get0_peer_certificate(ssl), &data) == 0)
+		ask.binding = "tls-server-end-point";
+	ask.binding_data = buf_span(&data);
+	int r = scram_client_new(&ask, &x->scram);
+	buf_done(&data);
+	return r;
+}
+
+static int begin_gsasl(struct exchange *x, Gsasl *context, uint32_t mechanism, const char *user,
+	const char *password)
+{
+	const char *name = auth_mechanism_name(mechanism);
+	if (gsasl_client_start(context, name, &x->session) != GSASL_OK)
+		return -ENOMEM;
+	int e;
+	if (mechanism == CLIENT_AUTH_EXTERNAL) {
+		e = gsasl_property_set(x->session, GSASL_AUTHZID, "");
+	} else {
+		e = gsasl_property_set(x->session, GSASL_AUTHID, user);
+		if (e == GSASL_OK)
+			e = gsasl_property_set(x->session, GSASL_PASSWORD, password);
+	}
+	return e == GSASL_OK ? 0 : -ENOMEM;
 }
 
 int auth_run(struct smtp_client *c, uint32_t mechanism, const char *user, const char *password,
 	uint64_t usec, struct reply *r)
 {
-	const char *name = auth_mechanism_name(mechanism);
+	struct exchange x = {0};
 	Gsasl *context = NULL;
-	Gsasl_session *session = NULL;
-	int error = 0;
 	if (gsasl_init(&context) != GSASL_OK)
 		return -ENOMEM;
-	bool external = mechanism == CLIENT_AUTH_EXTERNAL;
-	if (gsasl_client_start(context, name, &session) != GSASL_OK ||
-		(external ? gsasl_property_set(session, GSASL_AUTHZID, "") != GSASL_OK
-			  : gsasl_property_set(session, GSASL_AUTHID, user) != GSASL_OK ||
-					gsasl_property_set(session, GSASL_PASSWORD, password) !=
-						GSASL_OK))
-		error = -ENOMEM;
-	bool plus = mechanism & (CLIENT_AUTH_SCRAM_SHA_256_PLUS | CLIENT_AUTH_SCRAM_SHA_1_PLUS);
-	if (error == 0 && plus)
-		error = set_binding(session, stream_tls(c->stream));
+	int error = mechanism < CLIENT_AUTH_PLAIN
+			    ? begin_scram(&x, mechanism, stream_tls(c->stream), user, password)
+			    : begin_gsasl(&x, context, mechanism, user, password);
 	if (error == 0) {
 		bool waits = mechanism & (CLIENT_AUTH_LOGIN | CLIENT_AUTH_CRAM_MD5);
-		error = converse(c, session, name, waits, usec, r);
-		error = finish(session, r, error, mechanism < CLIENT_AUTH_PLAIN);
+		error = converse(c, &x, auth_mechanism_name(mechanism), waits, usec, r);
+		error = finish(&x, r, error);
 	}
-	if (session)
-		gsasl_finish(session);
+	if (x.session)
+		gsasl_finish(x.session);
+	scram_client_free(x.scram);
 	gsasl_done(context);
 	return error;
 }

@@ -12,10 +12,8 @@
 #define CLIENT_AUTH_CRAM_MD5	       64u  /* last: it proves less and its server keeps more */
 #define CLIENT_AUTH_EXTERNAL	       128u /* first, where we have shown a certificate */
 
-/* RFC 5802 5.1 lets the server choose the rounds; a hostile one would choose our CPU's end. */
-#define AUTH_ROUNDS_MAX 1000000u
-#define AUTH_STEPS_MAX	8u
-#define AUTH_LINE_MAX	12288u /* RFC 4954 4.3 */
+#define AUTH_STEPS_MAX 8u
+#define AUTH_LINE_MAX  12288u /* RFC 4954 4.3 */
 
 /* Of an EHLO line's words. */
 uint32_t auth_mechanisms(struct span words);
@@ -28,8 +26,6 @@ struct auth_means {
 /* The one to use. 0: none. */
 uint32_t auth_choose(uint32_t offered, struct auth_means means);
 const char *auth_mechanism_name(uint32_t mechanism);
-/* The rounds that a SCRAM server-first-message ("r=...,s=...,i=4096") asks for; 0: it is none. */
-uint64_t auth_scram_rounds(struct span message);
 
 /* Logs in. 0; -EACCES: refused, *r has the reply; -EPROTO: the server did what the mechanism does
  * not allow (a wrong server signature, too many rounds), r is empty; errors of the stream. Must not

@@ -222,7 +222,9 @@ static void scram_refuse(struct exchange *e, int error)
 static void scram_begin(struct exchange *e, struct span response)
 {
 	const struct scram_binding binding = {buf_span(&e->exporter), buf_span(&e->end_point)};
-	bool can_bind = binding.exporter.len || binding.end_point.len;
+	/* "y" is only a lie where this client could have read of a -PLUS form. */
+	bool plus_offered = (binding.exporter.len || binding.end_point.len) &&
+			    (logins_offer(e->auth->logins) & MECH_PLUS);
 	enum scram_hash h = MECH_SCRAM_256 & MECH_BIT(e->mechanism) ? SCRAM_SHA_256 : SCRAM_SHA_1;
 	struct credentials c;
 	enum login_state state;
@@ -230,7 +232,7 @@ static void scram_begin(struct exchange *e, struct span response)
 	uint8_t salt[SCRAM_SALT_OCTETS];
 	struct buf out = BUF_INIT(SCRAM_MESSAGE_MAX);
 
-	scram_init(&e->scram, h, is_plus(e->mechanism), can_bind);
+	scram_init(&e->scram, h, is_plus(e->mechanism), plus_offered);
 	e->scram_open = true;
 	int r = scram_first(&e->scram, response, &binding);
 	if (r < 0) {

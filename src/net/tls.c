@@ -343,6 +343,41 @@ int tls_peer_fingerprint(const SSL *ssl, uint8_t ret_digest[TLS_FINGERPRINT_OCTE
 	return ok == 1 && len == TLS_FINGERPRINT_OCTETS ? 0 : -ENOMEM;
 }
 
+int tls_exporter(SSL *ssl, struct buf *out)
+{
+	static const char label[] = "EXPORTER-Channel-Binding";
+	uint8_t octets[32];
+
+	if (SSL_version(ssl) < TLS1_3_VERSION)
+		return -ENOTSUP;
+	if (SSL_export_keying_material(ssl, octets, sizeof(octets), label, sizeof(label) - 1,
+		    (const unsigned char *)"", 0, 1) != 1) {
+		ERR_clear_error();
+		return -ENOTSUP;
+	}
+	buf_append(out, octets, sizeof(octets));
+	return out->error;
+}
+
+/* The certificate's own digest, but SHA-256 where that is MD5 or SHA-1. */
+int tls_end_point(const X509 *shown, struct buf *out)
+{
+	int nid = NID_undef;
+	unsigned len = 0;
+	uint8_t octets[EVP_MAX_MD_SIZE];
+
+	if (!shown ||
+		X509_get_signature_info((X509 *)(uintptr_t)shown, &nid, NULL, NULL, NULL) != 1)
+		return -ENOTSUP;
+	if (nid == NID_md5 || nid == NID_sha1 || nid == NID_md5_sha1)
+		nid = NID_sha256;
+	const EVP_MD *md = EVP_get_digestbynid(nid);
+	if (!md || X509_digest(shown, md, octets, &len) != 1)
+		return -ENOTSUP;
+	buf_append(out, octets, len);
+	return out->error;
+}
+
 int tls_peer_subject(const SSL *ssl, struct buf *out)
 {
 	const X509 *peer = SSL_get0_peer_certificate(ssl);

@@ -46,5 +46,10 @@ void tls_facts(const SSL *ssl, struct tls_facts *ret_facts);
 #define TLS_FINGERPRINT_OCTETS 32u
 /* SHA-256 of the peer's certificate (DER). -ENOENT: it showed none. */
 MUST_CHECK int tls_peer_fingerprint(const SSL *ssl, uint8_t ret_digest[TLS_FINGERPRINT_OCTETS]);
+/* What a login can be bound to. RFC 9266 2; -ENOTSUP below TLS 1.3, where libraries disagree on
+ * what an empty context is. */
+int tls_exporter(SSL *ssl, struct buf *out);
+/* RFC 5929 4.1, tls-server-end-point, of the certificate that the server showed. -ENOTSUP. */
+int tls_end_point(const X509 *shown, struct buf *out);
 /* Subject of the peer's certificate as RFC 2253 text in UTF-8. -ENOENT: it showed none. */
 MUST_CHECK int tls_peer_subject(const SSL *ssl, struct buf *out);

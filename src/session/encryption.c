@@ -12,46 +12,10 @@
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/obj_mac.h>
-#include <openssl/objects.h>
-
-#define EXPORTER_LABEL	"EXPORTER-Channel-Binding"
-#define EXPORTER_OCTETS 32u
 
 bool encryption_is_possible(const struct session *s)
 {
 	return !s->origin.local && s->server->tls && !stream_tls(s->io);
-}
-
-/* RFC 9266 2. Below TLS 1.3 libraries disagree on what an empty context is; clients have the other
- * binding there. */
-static void take_exporter(struct session *s, SSL *ssl)
-{
-	uint8_t octets[EXPORTER_OCTETS];
-
-	if (SSL_version(ssl) < TLS1_3_VERSION)
-		return;
-	if (SSL_export_keying_material(ssl, octets, sizeof(octets), EXPORTER_LABEL,
-		    sizeof(EXPORTER_LABEL) - 1, (const unsigned char *)"", 0, 1) == 1)
-		buf_append(&s->exporter, octets, sizeof(octets));
-}
-
-/* RFC 5929 4.1: the certificate's own digest, but SHA-256 where that is MD5 or SHA-1. */
-static void take_end_point(struct session *s, const SSL *ssl)
-{
-	const X509 *shown = SSL_get_certificate(ssl);
-	int nid = NID_undef;
-	unsigned len = 0;
-	uint8_t octets[EVP_MAX_MD_SIZE];
-
-	if (!shown ||
-		X509_get_signature_info((X509 *)(uintptr_t)shown, &nid, NULL, NULL, NULL) != 1)
-		return;
-	if (nid == NID_md5 || nid == NID_sha1 || nid == NID_md5_sha1)
-		nid = NID_sha256;
-	const EVP_MD *md = EVP_get_digestbynid(nid);
-	if (md && X509_digest(shown, md, octets, &len) == 1)
-		buf_append(&s->end_point, octets, len);
 }
 
 static void take_client(struct session *s, const SSL *ssl)
@@ -88,8 +52,9 @@ int encryption_start(struct session *s)
 		return r;
 	}
 	ssl = stream_tls(s->io);
-	take_exporter(s, ssl);
-	take_end_point(s, ssl);
+	/* A connection without one has none, and offers no -PLUS. */
+	(void)tls_exporter(ssl, &s->exporter);
+	(void)tls_end_point(SSL_get_certificate(ssl), &s->end_point);
 	take_client(s, ssl);
 	ERR_clear_error();
 	STATS_ADD(tls_handshakes_total, 1);

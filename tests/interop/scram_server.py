@@ -30,7 +30,7 @@ class Server:
     def first(self, message):
         flag, _, bare = message.partition(b",,")
         self.gs2 = flag + b",,"
-        if self.plus != flag.startswith(b"p="):
+        if self.plus != flag.startswith(b"p=") or self.plus and flag != b"p=tls-server-end-point":
             raise Refused(f"binding flag {flag}")
         self.bare = bare
         fields = dict(f.split(b"=", 1) for f in bare.split(b","))

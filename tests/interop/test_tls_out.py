@@ -257,7 +257,7 @@ def test_auth__scram(node, peer, ca, tmp_path, mechanism, last_with_235):
 
 
 def test_auth__scram_bound_to_the_channel(node, peer, ca, tmp_path):
-    """tls-unique, as TLS 1.2 has it; tls-exporter has no peer here yet."""
+    """By tls-server-end-point, as TLS 1.2 has it; tls-exporter: test_scram_plus.py."""
     p = peer(ca.issue("localhost"), users={"ann": SECRET}, mechanisms="PLAIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS",
              tls12=True)
     (tmp_path / "secret").write_text(f"ann:{SECRET}\n")

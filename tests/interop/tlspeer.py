@@ -3,6 +3,7 @@
 import base64
 import hmac
 import contextlib
+import hashlib
 import socket
 import ssl
 import threading
@@ -144,7 +145,8 @@ class TlsPeer:
 
     def scram(self, f, mechanism, initial, say, conn):
         """The 235, or None."""
-        binding = conn.get_channel_binding("tls-unique") if conn and mechanism.endswith("-PLUS") else None
+        # tls-server-end-point (RFC 5929 4.1): what Python's ssl can say of TLS 1.2.
+        binding = hashlib.sha256(self.leaf.der()).digest() if conn and mechanism.endswith("-PLUS") else None
         server = scram_server.Server(mechanism, self.users, binding, self.wrong)
         try:
             say("334 " + base64.b64encode(server.feed(base64.b64decode(initial))).decode())
