@@ -307,6 +307,49 @@ def test_renewal__is_taken_in_by_itself_and_by_reload(node, authority, tmp_path)
     wait_until(lambda: serial_of(n.port) != second)
 
 
+def certbot_renews(folder, leaf, count):
+    """As certbot leaves it: live/NAME has links into archive/NAME, which are turned one by one."""
+    live, archive = folder / "live/mx.example.org", folder / "archive/mx.example.org"
+    live.mkdir(parents=True, exist_ok=True)
+    archive.mkdir(parents=True, exist_ok=True)
+    for name, source in (("privkey", leaf.key), ("fullchain", leaf.chain)):
+        shutil.copy(source, archive / f"{name}{count}.pem")
+        (live / f"{name}.new").symlink_to(f"../../archive/mx.example.org/{name}{count}.pem")
+        os.replace(live / f"{name}.new", live / f"{name}.pem")
+    return live / "fullchain.pem", live / "privkey.pem"
+
+
+def lego_renews(folder, leaf, count):
+    """As lego does: in place."""
+    folder = folder / "certificates"
+    folder.mkdir(exist_ok=True)
+    shutil.copy(leaf.chain, folder / "mx.example.org.crt")
+    shutil.copy(leaf.key, folder / "mx.example.org.key")
+    return folder / "mx.example.org.crt", folder / "mx.example.org.key"
+
+
+@pytest.mark.parametrize(("renews", "option"), [(certbot_renews, "--deploy-hook"), (lego_renews, "--renew-hook")],
+                         ids=["certbot", "lego"])
+def test_renewal__by_the_hook_of_the_docs(node, authority, tmp_path, renews, option):
+    hook = re.search(f"{option} '([^']+)'", (pathlib.Path(__file__).parents[2] / "docs/tls.md").read_text())[1]
+    n = node(more=settings(authority, renews(tmp_path, authority.issue("mx.example.org"), 1))).start()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/postrider").symlink_to(PROGRAM)
+    environment = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "POSTRIDER_CONFIG": str(n.conf)}
+    for count, kind in ((2, "rsa"), (3, "ec")):
+        leaf = authority.issue("mx.example.org", kind=kind)
+        renews(tmp_path, leaf, count)
+        done = subprocess.run(["sh", "-c", hook], env=environment, capture_output=True, timeout=60)
+        assert done.returncode == 0, done
+        assert len(n.await_events("reloaded", count - 1)) == count - 1
+        wait_until(lambda leaf=leaf: int(serial_of(n.port), 16) == int(leaf.serial(), 16))
+    assert not n.events("certificates-refused") and not n.events("reload-failed")
+    renews(tmp_path, authority.issue("mx.example.org", end="20210101000000Z"), 4)
+    subprocess.run(["sh", "-c", hook], env=environment, check=True, timeout=60)
+    assert n.await_events("reload-failed")
+    assert int(serial_of(n.port), 16) == int(leaf.serial(), 16)
+
+
 BAD = {
     "expired": "expired on 2021-",
     "early": "is not valid before 2049-",
