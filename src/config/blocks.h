@@ -98,8 +98,11 @@ struct config_dns_zone {
 	char *zone; /* lower case; "." is the root */
 	struct address server;
 };
+#define ROUTE_FILE "file:" /* begins the title of a block that has a table */
 struct config_route {
-	char *domain; /* block title: "partner.example", ".partner.example" (subdomains), "*" */
+	char *domain; /* block title: "partner.example", ".partner.example" (subdomains), "*",
+			 "from:...", "file:PATH" */
+	char *table;  /* the file of titles and addresses, one a line; NULL: none */
 	char *at;     /* "FILE:LINE" of the block */
 	struct target via;
 	bool etrn; /* anybody may ask for a try to deliver now (RFC 1985) */

@@ -129,35 +129,42 @@ static void check_target(struct checking *k, const char *at, const struct target
 
 /* ---- domains ---- */
 
-/* Opens the file of users or aliases; says why not. */
-static int open_table(struct checking *k, const struct config_domain *d, const char *key,
-	const char *path, const char *remedy)
+/* Opens a file of lines; says why not. what: "the table of routes". */
+static int open_file(
+	struct checking *k, const char *at, const char *what, const char *path, const char *remedy)
 {
 	struct stat st;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	int r = fd < 0 ? -errno : fstat(fd, &st) < 0 ? -errno : 0;
 
 	if (r >= 0 && !S_ISREG(st.st_mode)) {
-		fail(k, d->at, "domain \"%s\": the %s file '%s' is no regular file: name a file",
-			d->name, key, path);
+		fail(k, at, "%s '%s' is no regular file: name a file", what, path);
 		return fd_close(fd);
 	}
 	if (r >= 0)
 		return fd;
 	if (r == -ENOENT)
-		fail(k, d->at, "domain \"%s\": the %s file '%s' does not exist: %s", d->name, key,
-			path, remedy);
+		fail(k, at, "%s '%s' does not exist: %s", what, path, remedy);
 	else if (r == -EACCES)
-		fail(k, d->at,
-			"domain \"%s\": no permission to read the %s file '%s': change its "
-			"owner or mode, or start as root",
-			d->name, key, path);
+		fail(k, at,
+			"no permission to read %s '%s': change its owner or mode, or start as root",
+			what, path);
 	else
-		fail(k, d->at,
-			"domain \"%s\": the %s file '%s' cannot be read: %s: correct the "
-			"path",
-			d->name, key, path, strerror(-r));
+		fail(k, at, "%s '%s' cannot be read: %s: correct the path", what, path,
+			strerror(-r));
 	return fd_close(fd);
+}
+
+static int open_table(struct checking *k, const struct config_domain *d, const char *key,
+	const char *path, const char *remedy)
+{
+	struct buf what = BUF_INIT(512);
+
+	buf_printf(&what, "domain \"%s\": the %s file", d->name, key);
+	buf_char(&what, '\0');
+	int fd = open_file(k, d->at, what.error ? key : what.ptr, path, remedy);
+	buf_done(&what);
+	return fd;
 }
 
 /* Whether a line of the file starts with "postmaster:". Closes fd. */
@@ -218,6 +225,14 @@ static void check_domain(struct checking *k, const struct config_domain *d)
 			"'postmaster: YOU' to its aliases",
 			d->name);
 	check_target(k, d->at, &d->deliver);
+}
+
+static void check_route(struct checking *k, const struct config_route *r)
+{
+	check_target(k, r->at, &r->via);
+	if (r->table)
+		fd_close(open_file(k, r->at, "the table of routes", r->table,
+			"create it, one NAME [TARGET] a line, or remove the block"));
 }
 
 /* ---- ports ---- */
@@ -372,7 +387,7 @@ int config_check_environment(const struct config *c, struct buf *warnings, struc
 	for (size_t i = 0; i < c->n_domains; i++)
 		check_domain(&k, &c->domains[i]);
 	for (size_t i = 0; i < c->n_routes; i++)
-		check_target(&k, c->routes[i].at, &c->routes[i].via);
+		check_route(&k, &c->routes[i]);
 	check_target(&k, NULL, &c->relay.via);
 	check_auth(&k);
 	check_tls(&k);

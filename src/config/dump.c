@@ -208,6 +208,7 @@ static void walk_outbound(struct codec *k, struct config_outbound *o)
 static void walk_route(struct codec *k, struct config_route *r)
 {
 	walk_string(k, &r->domain);
+	walk_string(k, &r->table);
 	walk_string(k, &r->at);
 	walk_target(k, &r->via);
 	walk_bool(k, &r->etrn);

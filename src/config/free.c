@@ -51,6 +51,7 @@ static void outbound_done(struct config_outbound *o)
 void tree_route_done(struct config_route *r)
 {
 	free(r->domain);
+	free(r->table);
 	target_done(&r->via);
 	outbound_done(&r->out);
 	free(r->at);

@@ -100,6 +100,21 @@ static char *position_text(struct position at)
 	return asprintf(&text, "%s:%u", at.file, at.line) < 0 ? NULL : text;
 }
 
+/* A path keeps its case. */
+static int name_route(const struct config *c, struct config_route *route, const char *title)
+{
+	if (strncmp(title, ROUTE_FILE, sizeof(ROUTE_FILE) - 1) != 0) {
+		route->domain = name_lower(span_str(title));
+		return route->domain ? 0 : -ENOMEM;
+	}
+	route->table = value_absolute(c, title + sizeof(ROUTE_FILE) - 1);
+	if (!route->table || asprintf(&route->domain, ROUTE_FILE "%s", route->table) < 0) {
+		route->domain = NULL;
+		return -ENOMEM;
+	}
+	return 0;
+}
+
 /* The struct that a block's keys go to; *ret_record is NULL when its title was refused. */
 static int open_record(
 	struct reading *r, const struct block *block, const struct value *title, void **ret_record)
@@ -132,7 +147,7 @@ static int open_record(
 		if (why)
 			goto refused;
 		struct config_route *route = tree_add_route(c);
-		if (!route || !(route->domain = name_lower(span_str(title->text))) ||
+		if (!route || name_route(c, route, title->text) < 0 ||
 			!(route->at = position_text(title->at)))
 			return -ENOMEM;
 		*ret_record = route;

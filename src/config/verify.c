@@ -38,6 +38,10 @@ const char *verify_route_title(const char *title)
 {
 	if (strcmp(title, "*") == 0)
 		return NULL;
+	if (strncmp(title, ROUTE_FILE, sizeof(ROUTE_FILE) - 1) == 0)
+		return title[sizeof(ROUTE_FILE) - 1]
+			       ? NULL
+			       : "names no file: write \"file:PATH\", one NAME [TARGET] a line";
 	/* "from:DOMAIN", "from:USER@DOMAIN": by the sender. */
 	if (strncmp(title, "from:", 5) == 0) {
 		const char *at = strrchr(title, '@');
@@ -120,6 +124,17 @@ static int verify_tls(struct reading *r, const struct value *block)
 	return 0;
 }
 
+static void verify_route(
+	struct reading *r, const struct value *title, const struct config_route *route)
+{
+	if (route->table && route->etrn)
+		diag_error(r->diag, title->at,
+			"route \"%s\": etrn cannot be said of a table: write a route block for "
+			"each domain that may ask",
+			title->text);
+	verify_shown(r, title, &route->out);
+}
+
 int verify_block(
 	struct reading *r, const struct block *block, const struct value *title, const void *record)
 {
@@ -134,7 +149,7 @@ int verify_block(
 			"route \"%s\" does not say where to: add via = \"smtp://HOST:PORT\"",
 			title->text);
 	else if (block->record == RECORD_ROUTE)
-		verify_shown(r, title, &route->out);
+		verify_route(r, title, route);
 	else if (strcmp(block->name, "relay") == 0)
 		return verify_relay(r, title);
 	else if (strcmp(block->name, "tls") == 0)

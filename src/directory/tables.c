@@ -126,13 +126,64 @@ static struct route_tables *same_domain(struct tables *old, const char *name)
 	return NULL;
 }
 
+/* ---- routes ---- */
+
+static int load_route(struct role_process *p, size_t i, const char *path, struct route_table **ret)
+{
+	struct buf octets = BUF_INIT(ROUTE_TABLE_MAX), errors = BUF_INIT(ERRORS_MAX);
+	int r = read_table(p, "route", i, path, &octets);
+
+	if (r == 0)
+		r = route_table_parse(buf_span(&octets), path, ret, &errors);
+	log_problems(buf_span(&errors));
+	if (r == 0)
+		log_loaded("route", path, route_table_count(*ret));
+	buf_done(&octets);
+	buf_done(&errors);
+	return r;
+}
+
+static struct route_slot *same_route(struct tables *old, const char *title)
+{
+	for (size_t i = 0; old && old->route.routes && i < old->n_routes; i++)
+		if (strcmp(old->route.config->routes[i].domain, title) == 0)
+			return &old->route.routes[i];
+	return NULL;
+}
+
+/* As of aliases: an earlier table is better than one with slips. */
+static void load_routes(struct role_process *p, struct tables *old, struct route_slot *slots)
+{
+	const struct config *c = role_config(p);
+
+	for (size_t i = 0; i < c->n_routes; i++) {
+		struct route_slot *slot = &slots[i];
+		struct route_slot *before = same_route(old, c->routes[i].domain);
+		if (!c->routes[i].table)
+			continue;
+		int r = load_route(p, i, c->routes[i].table, &slot->table);
+		if (r == 0 && !route_table_complete(slot->table) && before && before->table) {
+			route_table_free(TAKE(slot->table));
+			r = -EBADMSG;
+		}
+		if (r < 0)
+			slot->table = before ? TAKE(before->table) : NULL;
+		slot->unreadable = !slot->table;
+	}
+}
+
 int tables_load(struct role_process *p, struct tables *old, struct tables *ret)
 {
 	const struct config *c = role_config(p);
 	struct route_tables *t = calloc(c->n_domains + 1, sizeof(*t));
+	struct route_slot *routes = calloc(c->n_routes + 1, sizeof(*routes));
 
-	if (!t)
+	if (!t || !routes) {
+		free(t);
+		free(routes);
 		return -ENOMEM;
+	}
+	load_routes(p, old, routes);
 	for (size_t i = 0; i < c->n_domains; i++) {
 		const struct config_domain *d = &c->domains[i];
 		struct route_tables *before = same_domain(old, d->name);
@@ -154,7 +205,7 @@ int tables_load(struct role_process *p, struct tables *old, struct tables *ret)
 					       before ? &before->senders : NULL, &t[i].senders) < 0)
 			t[i].senders_unreadable = true;
 	}
-	*ret = (struct tables){{c, t}, c->n_domains};
+	*ret = (struct tables){{c, t, routes}, c->n_domains, c->n_routes};
 	return 0;
 }
 
@@ -165,6 +216,9 @@ void tables_done(struct tables *t)
 		aliases_free(t->route.tables[i].aliases);
 		aliases_free(t->route.tables[i].senders);
 	}
+	for (size_t i = 0; i < t->n_routes; i++)
+		route_table_free(t->route.routes[i].table);
 	free(t->route.tables);
-	*t = (struct tables){{NULL, NULL}, 0};
+	free(t->route.routes);
+	*t = (struct tables){0};
 }

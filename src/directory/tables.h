@@ -5,7 +5,7 @@
 
 struct tables {
 	struct route route;
-	size_t n;
+	size_t n, n_routes;
 };
 /* Reads all; a table that cannot be read or has lines that cannot is logged. A domain of the same
  * name keeps its earlier table (`old`, may be NULL) where the new file cannot be read at all. */

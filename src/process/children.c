@@ -75,6 +75,7 @@ static bool is_given(const struct config *config, enum role role, const char *na
 		{"auth", ROLE_DIRECTORY},
 		{"aliases:", ROLE_DIRECTORY},
 		{"senders:", ROLE_DIRECTORY},
+		{"route:", ROLE_DIRECTORY},
 		{"trust_anchor:", ROLE_RESOLVER},
 		{"outside", ROLE_DELIVERER},
 		{"ca:", ROLE_DELIVERER},

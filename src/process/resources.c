@@ -504,6 +504,8 @@ int resources_open(struct resources *r, struct resources *old, const struct conf
 	for (size_t i = 0; i < c->n_routes; i++) {
 		e = open_maildir(r, &c->routes[i].via, "", a, errors);
 		failed = e < 0 ? e : failed;
+		e = open_table(r, "route", i, c->routes[i].table, errors);
+		failed = e < 0 ? e : failed;
 		e = open_outbound(r, &c->routes[i].out, c->routes[i].domain, errors);
 		failed = e < 0 ? e : failed;
 	}

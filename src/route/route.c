@@ -124,30 +124,60 @@ static bool from_matches(const char *title, struct span sender)
 	return span_equal_nocase(sender, t);
 }
 
-/* How much a title that matches says; 0: it does not match. Who is named exactly comes first, then
- * the longest ".suffix", the sender, the sender's domain, and "*". */
+/* How much a title that matches says (route_weight); 0: it does not match. */
 static size_t title_weight(const char *title, struct span domain, struct span sender)
 {
+	size_t len = strlen(title);
+
 	if (strncmp(title, FROM_TITLE, sizeof(FROM_TITLE) - 1) == 0)
-		return !from_matches(title, sender) ? 0 : strchr(title, '@') ? 3 : 2;
+		return !from_matches(title, sender)
+			       ? 0
+			       : route_weight(
+					 strchr(title, '@') ? ROUTE_FROM : ROUTE_FROM_DOMAIN, len);
 	if (!title_matches(title, domain))
 		return 0;
-	return title[0] == '*' ? 1 : strlen(title) + (title[0] == '.' ? 4 : 1024);
+	return route_weight(title[0] == '*'   ? ROUTE_ANY
+			    : title[0] == '.' ? ROUTE_PARENT
+					      : ROUTE_DOMAIN,
+		len);
 }
 
-/* The most telling title wins. */
-static const struct config_route *block_for(
-	const struct config *c, struct span domain, struct span sender)
+struct choice {
+	const struct config_route *block; /* NULL: none */
+	const struct target *via;
+	size_t weight;
+	bool exact;   /* the address or its very domain is named */
+	bool unknown; /* a table cannot be read, and nothing that could say more than it */
+};
+
+static void consider(struct choice *best, const struct config_route *block, struct route_found f)
 {
-	const struct config_route *best = NULL;
-	size_t best_len = 0;
+	if (f.weight <= best->weight)
+		return;
+	best->block = block;
+	best->via = f.via ? f.via : &block->via;
+	best->weight = f.weight;
+	best->exact = f.exact;
+}
+
+/* The most telling name wins, be it a title or a line of a table. */
+static struct choice block_for(
+	const struct route *r, const struct path *p, const struct expand_ask *ask)
+{
+	const struct config *c = r->config;
+	struct choice best = {0};
 
 	for (size_t i = 0; i < c->n_routes; i++) {
-		size_t len = title_weight(c->routes[i].domain, domain, sender);
-		if (len > best_len) {
-			best = &c->routes[i];
-			best_len = len;
-		}
+		const struct config_route *block = &c->routes[i];
+		const struct route_slot *slot = r->routes ? &r->routes[i] : NULL;
+		struct route_found f = {
+			.weight = title_weight(block->domain, p->domain, ask->reverse_path)};
+		f.exact = f.weight >= route_weight(ROUTE_DOMAIN, 0);
+		if (slot && slot->table)
+			f = route_table_find(
+				slot->table, ask->address, p->domain, ask->reverse_path);
+		best.unknown = best.unknown || (slot && slot->unreadable);
+		consider(&best, block, f);
 	}
 	return best;
 }
@@ -181,19 +211,27 @@ static int named_hop(const struct target *via, const char *name, const struct pa
 	return ret->route.ptr ? 0 : -ENOMEM;
 }
 
-static int block_hop(const struct config_route *block, const struct path *p, const char *domain,
+static int block_hop(const struct choice *choice, const struct path *p, const char *domain,
 	struct arena *a, struct hop *ret)
 {
-	return named_hop(&block->via, block->domain, p, domain, a, ret);
+	return named_hop(choice->via, choice->block->domain, p, domain, a, ret);
 }
 
-static int foreign_hop(const struct route *r, const struct path *p, struct span sender,
+static const struct hop table_unreadable = {.kind = HOP_TEMPORARY,
+	.enhanced = {"4.3.0", 5},
+	.text = {"a table of routes cannot be read", 32}};
+
+static int foreign_hop(const struct route *r, const struct path *p, const struct expand_ask *ask,
 	struct arena *a, struct hop *ret)
 {
-	const struct config_route *block = block_for(r->config, p->domain, sender);
+	struct choice choice = block_for(r, p, ask);
 
-	if (block)
-		return block_hop(block, p, NULL, a, ret);
+	if (choice.unknown) {
+		*ret = table_unreadable;
+		return 0;
+	}
+	if (choice.block)
+		return block_hop(&choice, p, NULL, a, ret);
 	return named_hop(&r->config->relay.via, "relay", p, NULL, a, ret);
 }
 
@@ -217,15 +255,17 @@ int route_next_hop(
 		return e;
 	}
 	if (!local)
-		return foreign_hop(r, &p, ask->reverse_path, a, ret);
-	const struct config_route *block = block_for(r->config, p.domain, ask->reverse_path);
+		return foreign_hop(r, &p, ask, a, ret);
+	struct choice choice = block_for(r, &p, ask);
 	int e = 0;
 	if (l.tables->unreadable) {
 		*ret = (struct hop){.kind = HOP_TEMPORARY,
 			.enhanced = SPAN_LIT("4.3.0"),
 			.text = SPAN_LIT("the users or aliases file cannot be read")};
-	} else if (block && span_equal_nocase(span_str(block->domain), p.domain)) {
-		e = block_hop(block, &p, l.domain->name, a, ret);
+	} else if (choice.unknown) {
+		*ret = table_unreadable;
+	} else if (choice.block && choice.exact) {
+		e = block_hop(&choice, &p, l.domain->name, a, ret);
 	} else if (local_user(&l) || local_is_postmaster(&l) || l.domain->catch_all) {
 		e = route_target_hop(&l.domain->deliver, &p, l.domain->name, a, ret);
 	} else if (local_in_doubt(&l)) {

@@ -5,6 +5,7 @@
 #include "ipc/lookup.h"
 #include "mail/path.h"
 #include "route/aliases.h"
+#include "route/route_table.h"
 #include "route/users_file.h"
 
 /* One domain's tables, in the order of config->domains; NULL members: none configured.
@@ -16,9 +17,14 @@ struct route_tables {
 	bool unreadable;	 /* users or aliases */
 	bool senders_unreadable;
 };
+struct route_slot {
+	struct route_table *table; /* NULL: the block has none */
+	bool unreadable;	   /* it has one: where mail goes is not known now */
+};
 struct route {
 	const struct config *config;
 	struct route_tables *tables; /* config->n_domains */
+	struct route_slot *routes;   /* config->n_routes; NULL: no block has a table */
 };
 /* May mail for this address be accepted? (RCPT.) NOT_LOCAL for foreign domains. */
 enum lookup_status route_lookup(const struct route *r, struct span address);

@@ -74,7 +74,7 @@ static int set_up(void **state)
 						 &w->tables[i].aliases, &w->notes),
 				0);
 	}
-	w->route = (struct route){w->config, w->tables};
+	w->route = (struct route){w->config, w->tables, NULL};
 	buf_done(&errors);
 	*state = w;
 	return 0;
@@ -135,7 +135,7 @@ static void route_lookup__unreadable_table_is_temporary(void **state)
 {
 	struct world *w = *state;
 	struct route_tables tables[8] = {0};
-	struct route r = {w->config, tables};
+	struct route r = {w->config, tables, NULL};
 
 	for (size_t i = 0; i < 8; i++)
 		tables[i].unreadable = true;
@@ -279,7 +279,7 @@ static void tables__bad_lines_leave_names_in_doubt(void **state)
 {
 	struct world *w = *state;
 	struct route_tables tables[8] = {0};
-	struct route r = {w->config, tables};
+	struct route r = {w->config, tables, NULL};
 	struct buf errors = BUF_INIT(4096);
 
 	for (size_t i = 0; i < w->config->n_domains; i++)
@@ -314,7 +314,7 @@ static void route_expand__unreadable_table_waits(void **state)
 {
 	struct world *w = *state;
 	struct route_tables tables[8] = {0};
-	struct route r = {w->config, tables};
+	struct route r = {w->config, tables, NULL};
 	struct arena *a = arena_new(1 << 20);
 	struct expand_ask ask = {.address = SPAN_LIT("x@catch.example")};
 	struct expand_answer got;
