@@ -1,18 +1,24 @@
 /* dns check DOMAIN...: what we would do to deliver there, and why. The running server's resolver is
  * asked through data/control, so that its servers, stubs and trust anchors count; the decision is
- * the dispatcher's own (route/mx.h). Nothing is connected to. */
+ * the dispatcher's own (route/mx.h), hosts are judged by the deliverer's code (dns_probe.h): it
+ * connects, says EHLO and STARTTLS, and QUIT; never with --no-connect. */
 #include "cli/cli.h"
 #include "cli/client.h"
+#include "cli/dns_probe.h"
+#include "fiber/offload.h"
 #include "ipc/resolve_client.h"
 #include "mail/idna.h"
 #include "route/mx.h"
 #include "tlsrpt/record.h"
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#define ARENA_MAX (16u << 20)
+#define ARENA_MAX  (64u << 20)
+#define NO_CONNECT "--no-connect"
+#define THREADS	   4u
 
 struct checking {
 	struct cli *cli;
@@ -21,18 +27,11 @@ struct checking {
 	struct arena *arena;
 	json_t *row;
 	int status;
+	struct prober *prober;
+	struct span domain, route;
+	struct sts_answer sts;
+	bool connect;
 };
-
-static json_t *text_json(struct span s)
-{
-	struct buf b = BUF_INIT(4096);
-
-	/* Octets of peers may be no UTF-8. */
-	buf_escaped(&b, s, 1000);
-	json_t *j = json_stringn(b.ptr ? b.ptr : "", b.len);
-	buf_done(&b);
-	return j;
-}
 
 static void set(json_t *object, const char *key, json_t *value)
 {
@@ -110,7 +109,7 @@ SUSPENDS static json_t *check_host(struct checking *k, const struct job_host *ho
 	add_addresses(k, addresses, &v4);
 	add_addresses(k, addresses, &v6);
 	add_tlsa(tlsa, &t);
-	set(row, "name", text_json(host->name));
+	set(row, "name", dns_text(host->name));
 	set(row, "preference", json_integer(host->preference));
 	set(row, "addresses", addresses);
 	if (json_array_size(addresses) == 0)
@@ -120,6 +119,15 @@ SUSPENDS static json_t *check_host(struct checking *k, const struct job_host *ho
 	set(row, "addresses_secure", json_boolean(v4.secure || v6.secure));
 	set(row, "tlsa", tlsa);
 	set(row, "dane", json_string(dane_verdict(&v4, &v6, &t, mx_secure)));
+	struct probe_ask probe = {.domain = k->domain,
+		.route = k->route,
+		.host = host->name,
+		.port = 25,
+		.mx_secure = mx_secure,
+		.sts = &k->sts,
+		.connect = k->connect};
+	if (dns_host(k->prober, &probe, k->arena, row) < 0)
+		k->status = EX_OS_;
 	buf_done(&name);
 	return row;
 }
@@ -138,7 +146,7 @@ SUSPENDS static void check_sts(struct checking *k, struct span domain)
 		if (resolve_txt(a.rdata[i], k->arena, &text) == 0 &&
 			span_starts_nocase(text, SPAN_LIT("v=STSv1;"))) {
 			json_decref(found);
-			found = text_json(text);
+			found = dns_text(text);
 		}
 	}
 	set(k->row, "mta_sts", found);
@@ -163,8 +171,8 @@ SUSPENDS static void check_tlsrpt(struct checking *k, struct span domain)
 			n++;
 	int r = tlsrpt_record_choose(txts, n, &record);
 	for (unsigned i = 0; i < record.n; i++)
-		(void)json_array_append_new(targets, text_json(record.uris[i].text));
-	set(k->row, "tlsrpt", n ? text_json(txts[0]) : json_null());
+		(void)json_array_append_new(targets, dns_text(record.uris[i].text));
+	set(k->row, "tlsrpt", n ? dns_text(txts[0]) : json_null());
 	set(k->row, "tlsrpt_targets", targets);
 	if (n > 0 && r < 0)
 		set(k->row, "tlsrpt_problem",
@@ -187,7 +195,7 @@ SUSPENDS static int decide(struct checking *k, struct span domain, struct hop *r
 	set(k->row, "mx", json_string(resolve_status_name(mx.status)));
 	set(k->row, "mx_secure", json_boolean(mx.secure));
 	if (mx.canonical.len)
-		set(k->row, "canonical", text_json(mx.canonical));
+		set(k->row, "canonical", dns_text(mx.canonical));
 	return mx_decide(&facts, k->arena, ret);
 }
 
@@ -205,20 +213,24 @@ SUSPENDS static void check_domain(struct checking *k, struct span given)
 	json_t *hosts = json_array();
 	int r = idna_to_ascii(given, &domain);
 
-	set(k->row, "domain", text_json(r == 0 ? buf_span(&domain) : given));
+	set(k->row, "domain", dns_text(r == 0 ? buf_span(&domain) : given));
 	if (r == 0)
 		r = decide(k, buf_span(&domain), &hop);
 	set(k->row, "decision", json_string(r == -ENOMEM ? "defer" : decision_name(hop.kind)));
 	if (hop.kind == HOP_DELIVER) {
-		set(k->row, "site", text_json(hop.site));
+		set(k->row, "site", dns_text(hop.site));
+		k->domain = buf_span(&domain);
+		if (dns_route(k->config, k->domain, k->arena, k->row, &k->route) < 0 ||
+			dns_policy(k->prober, k->domain, k->arena, k->row, &k->sts) < 0)
+			k->status = EX_OS_;
 		for (uint32_t i = 0; i < hop.n_hosts; i++)
 			(void)json_array_append_new(
 				hosts, check_host(k, &hop.hosts[i], hop.mx_secure));
 		check_sts(k, buf_span(&domain));
 		check_tlsrpt(k, buf_span(&domain));
 	} else {
-		set(k->row, "enhanced", text_json(hop.enhanced));
-		set(k->row, "text", text_json(hop.text));
+		set(k->row, "enhanced", dns_text(hop.enhanced));
+		set(k->row, "text", dns_text(hop.text));
 		k->status = EX_UNAVAILABLE_;
 	}
 	set(k->row, "hosts", hosts);
@@ -267,6 +279,7 @@ static void print_row(const json_t *row)
 		else if (json_array_size(json_object_get(row, "tlsrpt_targets")))
 			print_list("reports to", json_object_get(row, "tlsrpt_targets"), "");
 	}
+	dns_print_domain(row);
 	for (size_t i = 0; i < json_array_size(hosts); i++) {
 		const json_t *h = json_array_get(hosts, i);
 		(void)printf("  %lld %s\n",
@@ -276,6 +289,7 @@ static void print_row(const json_t *row)
 		if (json_array_size(json_object_get(h, "tlsa")))
 			print_list("TLSA", json_object_get(h, "tlsa"), "");
 		(void)printf("    %-10s%s\n", "DANE", string_of(h, "dane"));
+		dns_print_host(h);
 	}
 }
 
@@ -284,7 +298,10 @@ static void check_all(void *arg)
 	struct checking *k = arg;
 
 	for (int i = 2; i < k->cli->argc; i++) {
+		if (strcmp(k->cli->argv[i], NO_CONNECT) == 0)
+			continue;
 		arena_reset(k->arena);
+		k->sts = (struct sts_answer){0};
 		k->row = json_object();
 		check_domain(k, span_str(k->cli->argv[i]));
 		if (k->cli->json) {
@@ -307,6 +324,7 @@ static int run(struct checking *k)
 		cli_error("no server answers at %s/control: %s", k->config->data, strerror(-fd));
 		return EX_UNAVAILABLE_;
 	}
+	(void)signal(SIGPIPE, SIG_IGN); /* a host may close while we speak */
 	int r = loop_init();
 	if (r == 0)
 		r = resolve_client_new(&k->client);
@@ -318,10 +336,16 @@ static int run(struct checking *k)
 	}
 	k->arena = arena_new(ARENA_MAX);
 	if (r == 0)
+		r = offload_init(THREADS);
+	if (r == 0)
+		r = prober_new(k->config, k->client, &k->prober);
+	if (r == 0)
 		r = k->arena ? fiber_spawn(check_all, k, NULL) : -ENOMEM;
 	if (r == 0)
 		r = loop_run();
+	prober_free(k->prober);
 	resolve_client_free(k->client);
+	offload_done();
 	arena_free(k->arena);
 	if (r < 0)
 		cli_error("%s", strerror(-r));
@@ -333,13 +357,16 @@ int cmd_dns(struct cli *cli)
 	int status = EX_OK_;
 
 	if (cli->argc < 3 || strcmp(cli->argv[1], "check") != 0) {
-		cli_error("usage: postrider dns check [--json] [-c FILE] DOMAIN...");
+		cli_error("usage: postrider dns check [--json] [-c FILE] [--no-connect] DOMAIN...");
 		return EX_USAGE_;
 	}
 	struct config *c = cli_config(cli, &status);
 	if (!c)
 		return status;
-	struct checking k = {.cli = cli, .config = c};
+	struct checking k = {.cli = cli, .config = c, .connect = true};
+	for (int i = 2; i < cli->argc; i++)
+		if (strcmp(cli->argv[i], NO_CONNECT) == 0)
+			k.connect = false;
 	status = run(&k);
 	config_free(c);
 	return status;

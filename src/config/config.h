@@ -138,6 +138,8 @@ bool config_etrn_somewhere(const struct config *c);
 /* -c FILE or NULL; else POSTRIDER_CONFIG; else /etc/postrider/postrider.conf; else NULL (the
  * evaluation mode). A named file that is missing is not this function's error. */
 const char *config_choose_path(const char *given);
+/* tls.ca, or the system's file of roots; NULL: there is none. */
+const char *config_roots_path(const struct config *c);
 const struct config_domain *config_domain(const struct config *c, struct span domain); /* local? */
 /* "smtp://host:port", "maildir:/path", ... 0 or -EINVAL with a remedy in *ret_why (static). */
 MUST_CHECK int target_parse(const char *text, struct target *ret_target, const char **ret_why);

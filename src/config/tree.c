@@ -225,3 +225,16 @@ const char *config_choose_path(const char *given)
 		return DEFAULT_PATH;
 	return NULL;
 }
+
+const char *config_roots_path(const struct config *c)
+{
+	static const char *const usual[] = {"/etc/ssl/certs/ca-certificates.crt",
+		"/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"};
+
+	if (c->tls_ca)
+		return c->tls_ca;
+	for (size_t i = 0; i < ARRAY_LEN(usual); i++)
+		if (access(usual[i], R_OK) == 0)
+			return usual[i];
+	return NULL;
+}

@@ -318,15 +318,6 @@ static void note_unusable(struct run *u, const struct candidate *c)
 		c->policy.skip_forever, false);
 }
 
-static enum sts_state sts_state_of(const struct sts_answer *a, struct span host)
-{
-	if (!a->found || a->policy.mode == STS_MODE_NONE)
-		return STS_NONE;
-	if (a->policy.mode == STS_MODE_TESTING)
-		return STS_TESTING;
-	return sts_policy_matches(&a->policy, host) ? STS_ENFORCED : STS_MISMATCH;
-}
-
 static void tell_policy(struct run *u)
 {
 	static const char *const modes[] = {[STS_MODE_NONE] = "none",

@@ -428,3 +428,12 @@ int sts_find(struct sts *s, struct resolve_client *resolver, struct span domain,
 	e->users--;
 	return r;
 }
+
+enum sts_state sts_state_of(const struct sts_answer *a, struct span host)
+{
+	if (!a->found || a->policy.mode == STS_MODE_NONE)
+		return STS_NONE;
+	if (a->policy.mode == STS_MODE_TESTING)
+		return STS_TESTING;
+	return sts_policy_matches(&a->policy, host) ? STS_ENFORCED : STS_MISMATCH;
+}

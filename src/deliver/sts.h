@@ -1,6 +1,7 @@
 /* The MTA-STS policy of a domain (RFC 8461): asked for, fetched, kept. */
 #pragma once
 #include "deliver/sts_policy.h"
+#include "deliver/tls_policy.h"
 #include "ipc/resolve_client.h"
 #include <openssl/x509.h>
 
@@ -29,3 +30,5 @@ struct sts_answer {
  * (RFC 8461 3.3). 0, -ECANCELED, -ENOMEM. */
 SUSPENDS MUST_CHECK int sts_find(struct sts *s, struct resolve_client *resolver, struct span domain,
 	struct arena *a, struct sts_answer *ret);
+/* What the policy says about that host. */
+enum sts_state sts_state_of(const struct sts_answer *a, struct span host);

@@ -464,14 +464,8 @@ static int open_outbound(
 /* The system's roots may be missing (no ca-certificates): then only what needs them waits. */
 static int open_roots(struct resources *r, const struct config *c, struct buf *errors)
 {
-	static const char *const usual[] = {"/etc/ssl/certs/ca-certificates.crt",
-		"/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"};
-	if (c->tls_ca)
-		return open_file(r, "ca:", "roots", c->tls_ca, errors);
-	for (size_t i = 0; i < ARRAY_LEN(usual); i++)
-		if (access(usual[i], R_OK) == 0)
-			return open_file(r, "ca:", "roots", usual[i], errors);
-	return 0;
+	const char *path = config_roots_path(c);
+	return path ? open_file(r, "ca:", "roots", path, errors) : 0;
 }
 
 int resources_open(struct resources *r, struct resources *old, const struct config *c,
