@@ -49,7 +49,8 @@ static void on_line(void *arg, uint32_t lost, struct span line)
 			(void)printf("%*s(%u lines left out: this reader was too slow)\n",
 				(int)TIME_OCTETS + 3, "", lost);
 		cli_print_safe(line);
-		(void)putchar('\n');
+		if (line.len)
+			(void)putchar('\n');
 	}
 	(void)fflush(stdout);
 }

@@ -134,6 +134,18 @@ static void pass_line(struct request *r, struct span payload)
 	buf_done(&b);
 }
 
+/* What was left out last is said before the end. */
+static void tell_lost(struct request *r)
+{
+	struct admin_line l = {.token = r->client_token, .lost = r->lost};
+	struct buf b = BUF_INIT(256);
+
+	admin_line_encode(&l, &b);
+	if (b.error == 0)
+		(void)!channel_send(r->client->channel, FRAME_ADMIN_LINE, buf_span(&b), NULL, 0);
+	buf_done(&b);
+}
+
 /* A row, a line or an end that came back, from the dispatcher or the supervisor. */
 static int on_answer(struct control *ctl, struct frame *f)
 {
@@ -150,6 +162,8 @@ static int on_answer(struct control *ctl, struct frame *f)
 		pass_line(r, f->payload);
 		return 0;
 	}
+	if (r->client && r->lost > 0)
+		tell_lost(r);
 	if (r->client)
 		send_client(r->client, f->type, r->client_token, f->payload);
 	if (f->type == FRAME_ADMIN_END) {

@@ -77,8 +77,8 @@ MUST_CHECK int queue_row_decode(struct span payload, struct arena *a, struct que
  */
 struct admin_line {
 	uint64_t token;
-	uint32_t lost; /* lines left out before this one */
-	struct span line;
+	uint32_t lost;	  /* lines left out before this one */
+	struct span line; /* empty: only the loss is told */
 };
 void admin_line_encode(const struct admin_line *l, struct buf *out);
 MUST_CHECK int admin_line_decode(struct span payload, struct admin_line *ret);

@@ -63,6 +63,18 @@ static void send_line(struct trace *t, uint32_t lost, struct span line)
 	buf_done(&b);
 }
 
+/* What was left out last is said before the end. */
+static void tell_lost(struct trace *t)
+{
+	struct buf b = BUF_INIT(256);
+	struct admin_line l = {.token = t->r.token, .lost = t->lost};
+
+	admin_line_encode(&l, &b);
+	if (b.error == 0)
+		(void)!channel_send(t->control->channel, FRAME_ADMIN_LINE, buf_span(&b), NULL, 0);
+	buf_done(&b);
+}
+
 PRINTF(2, 3) static void say(struct trace *t, const char *fmt, ...)
 {
 	struct buf text = BUF_INIT(4096), line = BUF_INIT(512);
@@ -248,6 +260,8 @@ void trace_over(struct dispatcher *d, uint64_t job)
 
 	if (!t)
 		return;
+	if (t->lost > 0)
+		tell_lost(t);
 	send_end(t->control, t->r.token, 0, "");
 	trace_free(d, t);
 }

@@ -186,6 +186,29 @@ def test_trace__readers_that_go_or_stop_delay_nothing(node, sink):
         t.wait(10)
 
 
+def test_trace__a_slow_reader_is_told_what_it_missed(node, sink):
+    """A delivery of very many lines: those that its reader did not take are counted, and the mail is long gone."""
+    s = sink()
+    count = 1000  # of one job
+    n = relay(node, s.port, limits="recipients = 10000").start()
+    tracer = trace(n, "far.example")
+    tracer.send_signal(signal.SIGSTOP)
+    try:
+        send(n, [f"recipient-number-{i}@far.example" for i in range(6 * count)])
+        await_messages(s, 1, seconds=60)
+        n.await_empty(30)
+    finally:
+        tracer.send_signal(signal.SIGCONT)
+    out, err = tracer.communicate(timeout=60)
+    assert tracer.returncode == 0, err
+    rows = [json.loads(line) for line in out.splitlines()]
+    lost = sum(r.get("lost", 0) for r in rows)
+    assert lost > 0, len(rows)
+    assert any("> MAIL" in f"{r['kind']} {r['text']}" for r in rows)
+    # Each RCPT, its reply, and its result: told or counted.
+    assert len(rows) + lost >= 3 * count, (len(rows), lost)
+
+
 def test_trace__the_deliverer_dies(node):
     """The trace ends with its job, and the message is still there."""
     peer = TlsPeer(greeting="220 x", rule=lambda verb, rest: time.sleep(5) if verb == "EHLO" else None)
