@@ -13,6 +13,7 @@
 #define RESULT_ARENA_MAX    (1u << 20)
 #define ROOTS_MAX	    (8u << 20)
 #define CONTROL_BACKLOG_MAX (64u << 20) /* a long list */
+#define HEAR_OUT_USEC	    (2 * USEC_PER_SEC)
 
 struct source {
 	struct list node;
@@ -87,6 +88,7 @@ static void on_source_close(void *arg, int error)
 	(void)error; /* the supervisor says why a process died */
 	list_remove(&s->node);
 	channel_free(s->channel);
+	reporter_wake(s->r);
 	free(s);
 }
 
@@ -166,6 +168,15 @@ SUSPENDS static void wait_for_work(struct reporter *r)
 	r->woken = false;
 }
 
+/* Deliverers have ended when we are told to: what they said last is still in their channels. */
+SUSPENDS static void hear_out(struct reporter *r)
+{
+	uint64_t deadline = loop_now_usec() + HEAR_OUT_USEC;
+	int e = 0;
+	while (!list_empty(&r->sources) && e == 0)
+		e = cond_wait(&r->wake, deadline);
+}
+
 static void run(void *arg)
 {
 	struct reporter *r = arg;
@@ -181,6 +192,7 @@ static void run(void *arg)
 	cancel_workers(r);
 	while (is_working(r))
 		wait_for_work(r);
+	hear_out(r);
 	periods_turn(r, true);
 	role_set_state(process, NULL);
 	reporter_free(r);
