@@ -93,14 +93,21 @@ class Cells:
 
     # ---- the tools ----
 
+    def left(self, wanted, least=1):
+        """Seconds, of those that are wanted, that the whole run has left."""
+        left = min(wanted, self.deadline - time.monotonic()) if self.deadline else wanted
+        if left < least:
+            raise Unfinished("the whole run's time was over")
+        return left
+
+    def begin(self, server, hold=False):
+        self.left(10, 5)
+        server.start(hold)
+
     def load(self, port, *words, seconds=None, sink="--watch"):
         """One run of the generator; its report."""
         seconds = seconds or self.bounds.cell
-        bound = seconds + self.bounds.slack
-        if self.deadline:
-            bound = min(bound, self.deadline - time.monotonic())
-        if bound < 1:
-            raise Unfinished("the whole run's time was over")
+        bound = self.left(seconds + self.bounds.slack)
         command = [self.program, "bench", "load", f"127.0.0.1:{port}", "--json", "--quiet", "--duration",
                    f"{int(seconds * 1000)}ms", "--settle", f"{int(self.bounds.settle * 1000)}ms", "--timeout",
                    f"{int(self.bounds.slack * 900)}ms", "--connect-timeout", "1500ms", "--tries", "20", *words]
@@ -178,7 +185,7 @@ class Cells:
 
     def warm(self, server):
         """Everything that starts on demand has started."""
-        server.start()
+        self.begin(server)
         if not server.fresh:
             self.load(self.port, "-m", "100", "-j", "20", seconds=5)
 
@@ -203,12 +210,12 @@ class Cells:
 
     def accept(self, server):
         """Delivery held: all that was accepted must be in the queue afterwards."""
-        held = 0
+        held, rows = 0, ACCEPT[1:]
         with self.cell(server.name, ACCEPT[0].name):
-            server.start(hold=True)
+            self.begin(server, hold=True)
             self.load(self.port, "-m", "20", "-j", "20", sink=None, seconds=5)
-            held = server.queued()
-        for row in ACCEPT:
+            held, rows = server.queued(), ACCEPT
+        for row in rows:
             with self.cell(server.name, row.name):
                 if not server.process:
                     raise Unfinished("did not start")
@@ -256,7 +263,7 @@ class Cells:
         b = self.bounds
         row = memory_row(b.queued)
         with self.cell(server.name, IDLE):
-            server.start(hold=True)
+            self.begin(server, hold=True)
             self.idle(server)
         with self.cell(server.name, row):
             if not server.process:

@@ -24,7 +24,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BUFFER_MIN	 4096u
+#define INPUT_MIN	 4096u /* a small message comes by one call */
+#define OUTPUT_MIN	 512u  /* most replies; of thousands that only said EHLO it is what stays */
 #define BUFFER_MAX	 65536u
 #define STREAM_BURST	 16u
 #define STREAM_IDLE_USEC (2 * USEC_PER_SEC)
@@ -155,8 +156,10 @@ static size_t half_len(const struct half *h)
 	return h->end - h->start;
 }
 
-/* Makes room for want octets behind end, or, at the ceiling, for at least one. */
-static int half_room(struct half *h, size_t want, size_t ceiling)
+/* Makes room for want octets behind end, or, at the ceiling, for at least one. least: of a new
+ * buffer.
+ */
+static int half_room(struct half *h, size_t want, size_t least, size_t ceiling)
 {
 	if (h->cap - h->end >= want)
 		return 0;
@@ -165,7 +168,7 @@ static int half_room(struct half *h, size_t want, size_t ceiling)
 		h->end -= h->start;
 		h->start = 0;
 	}
-	size_t cap = MAX(h->cap, (size_t)BUFFER_MIN);
+	size_t cap = MAX(h->cap, least);
 	while (cap - h->end < want && cap < ceiling)
 		cap = MIN(cap * 2, ceiling);
 	if (cap > h->cap) {
@@ -276,7 +279,7 @@ int stream_write(struct stream *s, struct span octets)
 	}
 	if (octets.len == 0)
 		return 0;
-	r = half_room(&s->out, octets.len, BUFFER_MAX);
+	r = half_room(&s->out, octets.len, OUTPUT_MIN, BUFFER_MAX);
 	if (r < 0)
 		return s->out.error = r;
 	memcpy(s->out.ptr + s->out.end, octets.ptr, octets.len);
@@ -306,7 +309,7 @@ static SUSPENDS int file_copy(struct stream *s, int fd, uint64_t offset, size_t 
 		if (r < 0)
 			return r;
 	}
-	int r = half_room(&s->out, len, BUFFER_MAX);
+	int r = half_room(&s->out, len, OUTPUT_MIN, BUFFER_MAX);
 	if (r < 0)
 		return s->out.error = r;
 	while (len > 0) {
@@ -387,7 +390,7 @@ static int read_once(struct stream *s, size_t ceiling)
 	if (in->start == in->end)
 		in->start = in->end = 0;
 	/* A full buffer doubles: the peer sends faster than we read. */
-	int r = half_room(in, in->end == in->cap ? in->cap + 1 : 1, ceiling);
+	int r = half_room(in, in->end == in->cap ? in->cap + 1 : 1, INPUT_MIN, ceiling);
 	if (r < 0)
 		return r;
 	ssize_t n = s->transport->read(s, in->ptr + in->end, in->cap - in->end);
