@@ -1,6 +1,7 @@
-/* The messages of a SCRAM client: octets 0 and 1 choose hash and bindings, a NUL separates first
+/* What SASL clients send. Of SCRAM: octets 0 and 1 choose hash and bindings, a NUL separates first
  * and final. Nothing but the right proof is accepted, and nobody knows the password here. */
 #include "fuzz.h"
+#include "sasl/cram_md5.h"
 #include "sasl/plain.h"
 #include "sasl/scram.h"
 
@@ -11,10 +12,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct span in = span_make(data, size);
 	unsigned mode = fuzz_mode(&in);
 	struct plain plain;
+	struct cram_response cram;
 	struct scram s;
 
 	if (plain_parse(in, &plain) == 0)
 		assert(fuzz_within(plain.authcid, in) && fuzz_within(plain.password, in));
+	if (cram_parse(in, &cram) == 0) {
+		assert(cram.name.len > 0 && fuzz_within(cram.name, in));
+		assert(!cram_matches(SPAN_LIT("nobody's"), SPAN_LIT("<1@x>"), cram.digest));
+	}
 	struct span first = span_head(in, span_index(in, '\0'));
 	struct span final = span_from(in, first.len + 1);
 	struct buf out = BUF_INIT(FUZZ_BUF);
