@@ -99,7 +99,7 @@ def test_race(node, net, host, case):
     # Well before the silent address's timeout.
     row = row_of(n, "delivered", f"u@{domain}.example", seconds=40)
     assert row["remote"].startswith(f"[{wanted}]:25" if ":" in wanted else f"{wanted}:25"), row
-    assert len(hosts[wanted].messages) == 1
+    assert len(await_messages(hosts[wanted], 1)) == 1  # its thread may be behind the log
     assert sum(h.connections for h in hosts.values()) == 1, {a: h.connections for a, h in hosts.items()}
     if waited:  # RFC 8305 5: the attempt delay
         assert row["connect"] >= 0.25, row
@@ -177,7 +177,7 @@ def test_refused__the_other_family(node, net, host, case):
     submit(n, "u@both.example")
     row = row_of(n, "delivered", "u@both.example")
     assert row["remote"].startswith(f"{V4}:25") and six.connections == 1 and not six.messages, row
-    assert not n.events("deferred") and not n.events("failed") and len(four.messages) == 1
+    assert not n.events("deferred") and not n.events("failed") and len(await_messages(four, 1)) == 1
 
 
 def test_refused__the_other_family_at_the_next_host(node, net, host):
@@ -185,7 +185,7 @@ def test_refused__the_other_family_at_the_next_host(node, net, host):
     n = server(node, net)
     submit(n, "u@two.example")
     assert row_of(n, "delivered", "u@two.example")["remote"].startswith(f"{OTHER_V4}:25")
-    assert six.connections == 1 and len(four.messages) == 1
+    assert six.connections == 1 and len(await_messages(four, 1)) == 1
 
 
 @pytest.mark.parametrize("case", REFUSED)

@@ -103,18 +103,15 @@ def test_given_back_where_it_would_be_broken(node, net, ca, name, why):
     row = row_of(n, "failed", f"bob@{name}.example", seconds=30)
     assert row["enhanced"] == "5.7.30" and why in row["text"], row
     assert "5.7.30" in str(n.await_mail("ann")[0])
-    assert not any(p.messages for p in net.peers)
+    assert not any(f"bob@{name}." in str(m) for p in net.peers for m in p.messages)
     # The same without the wish goes.
     submit(n, f"eve@{name}.example")
     row_of(n, "delivered", f"eve@{name}.example")
-    for p in net.peers:
-        p.messages.clear()
 
 
 def test_the_next_host_may_promise(node, net, ca):
     there, n = peer(node, net, "second"), relay(node, net, ca)
-    before = len(net.peers[0].messages)
     submit(n, "bob@second.example", "REQUIRETLS")
     assert row_of(n, "delivered", "bob@second.example", seconds=30)["remote"].startswith(net.at["second"])
     there.await_mail("bob", domain="second.example")
-    assert len(net.peers[0].messages) == before
+    assert not any("bob@second." in str(m) for m in net.peers[0].messages)
