@@ -73,7 +73,7 @@ class Bounds:
     queued: int
 
 
-QUICK = Bounds(cell=1.2, settle=4, slack=8, idle=3, fill=8, drain=5, queued=2_000)
+QUICK = Bounds(cell=1.2, settle=4, slack=8, idle=5, fill=8, drain=5, queued=2_000)
 FULL = Bounds(cell=5, settle=11, slack=25, idle=5, fill=25, drain=20, queued=10_000)
 
 
