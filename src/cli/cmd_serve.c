@@ -42,5 +42,5 @@ int cmd_reload(struct cli *cli)
 	if (e < 0)
 		cli_error("no server answers at %s/control: %s", c->data, strerror(-e));
 	config_free(c);
-	return e < 0 ? EX_UNAVAILABLE_ : error ? EX_AGAIN_ : EX_OK_;
+	return e < 0 ? EX_UNAVAILABLE_ : error ? EX_CONFIG_ : EX_OK_;
 }

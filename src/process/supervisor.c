@@ -22,10 +22,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define PERMITS_OCTETS (8u << 20) /* what accept/permits.c expects */
-#define EXIT_CONFIG    78
-#define EXIT_OS	       71
-#define TABLES_PERIOD  (USEC_PER_SEC / 2)
+#define PERMITS_OCTETS	  (8u << 20) /* what accept/permits.c expects */
+#define EXIT_CONFIG	  78
+#define EXIT_OS		  71
+#define TABLES_PERIOD	  (USEC_PER_SEC / 2)
+#define RELOAD_ERRORS_MAX (1u << 14)
 
 static void print_errors(const struct buf *errors)
 {
@@ -171,23 +172,23 @@ static bool has_new_dns_port(const struct config *next, const struct config *old
 	return new;
 }
 
-static void reload(struct supervisor *s)
+/* errors: why not, in lines; -errno then, and nothing has changed. */
+static int reload(struct supervisor *s, struct buf *errors)
 {
-	struct buf errors = BUF_INIT(1 << 16);
 	struct config *c = NULL;
 	struct resources next;
 
 	resources_init(&next);
 	supervisor_say(s, "RELOADING=1");
-	int r = s->path ? load(s->path, &c, &errors) : 0;
+	int r = s->path ? load(s->path, &c, errors) : 0;
 	if (r == 0 && c && strcmp(c->data, s->config->data) != 0) {
-		buf_printf(&errors, "`data` cannot change in a running server: restart it\n");
+		buf_printf(errors, "`data` cannot change in a running server: restart it\n");
 		r = -EINVAL;
 	}
 	if (r == 0 && c)
-		r = resources_open(&next, &s->resources, c, &s->accounts, &errors);
+		r = resources_open(&next, &s->resources, c, &s->accounts, errors);
 	if (r < 0) {
-		log_errors("reload-failed", &errors);
+		log_errors("reload-failed", errors);
 		log_text(LOG_LEVEL_ERROR, "reload-failed",
 			"the earlier configuration stays in force");
 		config_free(c);
@@ -215,7 +216,31 @@ static void reload(struct supervisor *s)
 		log_text(LOG_LEVEL_INFO, "reloaded", "the new configuration is in force");
 	}
 	supervisor_say(s, "READY=1");
+	return r;
+}
+
+static void reload_by_signal(struct supervisor *s)
+{
+	struct buf errors = BUF_INIT(RELOAD_ERRORS_MAX);
+
+	(void)!reload(s, &errors); /* it is in the log */
 	buf_done(&errors);
+}
+
+static void reload_asked(struct supervisor *s, struct child *from, uint64_t token)
+{
+	struct buf errors = BUF_INIT(RELOAD_ERRORS_MAX), b = BUF_INIT(2 * RELOAD_ERRORS_MAX);
+	int r = reload(s, &errors);
+	struct span text = buf_span(&errors);
+
+	while (r < 0 && text.len > 0 && text.ptr[text.len - 1] == '\n')
+		text.len--;
+	admin_end_encode(
+		&(struct admin_end){.token = token, .error = (uint32_t)-r, .text = text}, &b);
+	if (!b.error)
+		(void)!channel_send(from->channel, FRAME_ADMIN_END, buf_span(&b), NULL, 0);
+	buf_done(&errors);
+	buf_done(&b);
 }
 
 static void status_row(struct supervisor *s, struct child *to, uint64_t token)
@@ -255,9 +280,11 @@ void supervisor_frame(struct supervisor *s, struct child *from, struct frame *f)
 	if (from->role != ROLE_CONTROL || f->type != FRAME_ADMIN || w.error)
 		return;
 	struct admin_end end = {.token = token};
-	if (verb == ADMIN_RELOAD)
-		reload(s);
-	else if (verb == ADMIN_STATUS)
+	if (verb == ADMIN_RELOAD) {
+		reload_asked(s, from, token);
+		return;
+	}
+	if (verb == ADMIN_STATUS)
 		status_row(s, from, token);
 	else
 		end.error = EINVAL;
@@ -281,7 +308,7 @@ static void on_signal(struct watch *w, uint32_t events)
 			break;
 		case SIGHUP:
 			if (!s->draining)
-				reload(s);
+				reload_by_signal(s);
 			break;
 		default:
 			drain_begin(s);

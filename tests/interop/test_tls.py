@@ -345,7 +345,9 @@ def test_renewal__by_the_hook_of_the_docs(node, authority, tmp_path, renews, opt
         wait_until(lambda leaf=leaf: int(serial_of(n.port), 16) == int(leaf.serial(), 16))
     assert not n.events("certificates-refused") and not n.events("reload-failed")
     renews(tmp_path, authority.issue("mx.example.org", end="20210101000000Z"), 4)
-    subprocess.run(["sh", "-c", hook], env=environment, check=True, timeout=60)
+    refused = subprocess.run(["sh", "-c", hook], env=environment, capture_output=True, timeout=60)
+    assert refused.returncode == 78, refused
+    assert b"expired on 2021-" in refused.stderr, refused
     assert n.await_events("reload-failed")
     assert int(serial_of(n.port), 16) == int(leaf.serial(), 16)
 
