@@ -18,7 +18,7 @@ import time
 
 import cells
 import measure
-import peers
+import servers
 import report
 
 PORT, SINK = int(os.environ.get("BENCH_PORT", "23025")), int(os.environ.get("BENCH_SINK", "23026"))
@@ -43,10 +43,10 @@ class Run:
         self.begun = time.monotonic()
         self.facts = {"quick": self.quick, "rounds": self.rounds, "machine": machine(), "load": os.getloadavg()[0],
                       "began": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "disk": [], "rows": {},
-                      "versions": {}, "durability": {k.name: k.durability for k in peers.KINDS}}
+                      "versions": {}, "durability": {k.name: k.durability for k in servers.KINDS}}
         bounds = cells.QUICK if self.quick else cells.FULL
         self.facts["queued"], self.facts["cell_seconds"] = bounds.queued, bounds.cell
-        self.cells = cells.Cells(peers.Postrider.program, bounds, PORT, SINK, self.record)
+        self.cells = cells.Cells(servers.Postrider.program, bounds, PORT, SINK, self.record)
         self.cells.deadline = self.begun + SECONDS[self.quick]
 
     def record(self, row, server, **values):
@@ -67,8 +67,8 @@ class Run:
         try:
             self.facts["versions"][kind.name] = server.version()
             self.cells.relay(server)
-            if kind is peers.Postrider:
-                other = peers.PostriderKeysInReceiver(self.work, PORT, SINK)
+            if kind is servers.Postrider:
+                other = servers.PostriderKeysInReceiver(self.work, PORT, SINK)
                 try:
                     self.cells.keys_in_receiver(other)
                 finally:
@@ -84,7 +84,7 @@ class Run:
             self.facts["disk"].append(measure.disk(self.work, 0.5 if self.quick else 1))
             if not self.only or "limit" in self.only:
                 self.cells.limit()
-            for kind in peers.KINDS:
+            for kind in servers.KINDS:
                 if not self.only or kind.name in self.only:
                     self.server(kind)
         self.save()
@@ -98,7 +98,7 @@ def main():
     options.add_argument("--quick", action="store_true")
     options.add_argument("--rounds", type=int)
     options.add_argument("--only", default="")
-    options.add_argument("--out", default=str(peers.HERE))
+    options.add_argument("--out", default=str(servers.HERE))
     options.add_argument("--report", metavar="JSON")
     o = options.parse_args()
     out = pathlib.Path(o.out)
@@ -113,10 +113,10 @@ def main():
         work.mkdir(parents=True, exist_ok=True)
         # Servers drop their rights and must still be able to pass through the folders above their own.
         work.chmod(0o755)
-        peers.Postrider.program = str(pathlib.Path(o.program).resolve())
-        peers.Chrooted.cache = work / "packages"
-        peers.make_certificate(work)
-        for kind in (peers.Exim, peers.OpenSMTPD):
+        servers.Postrider.program = str(pathlib.Path(o.program).resolve())
+        servers.Chrooted.cache = work / "packages"
+        servers.make_certificate(work)
+        for kind in (servers.Exim, servers.OpenSMTPD):
             kind.fetch()
         facts = Run(o, work).all()
     page = report.write(facts, out)

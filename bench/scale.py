@@ -21,7 +21,7 @@ import time
 
 import cells
 import measure
-import peers
+import servers
 import run
 
 FILES = 200_000
@@ -35,7 +35,7 @@ STEPS = {  # small or not: what is tried
 }
 
 
-class Scaled(peers.Postrider):
+class Scaled(servers.Postrider):
     """limits and routes as a step needs them; the rest is the default configuration."""
 
     name = "Postrider-scale"
@@ -60,7 +60,7 @@ class Scaled(peers.Postrider):
         begun = time.monotonic()
         with open(self.home / "console", "ab") as log:
             self.process = measure.Process(self.command(), log, cwd=self.home)
-        while not peers.port_open(self.port):
+        while not servers.port_open(self.port):
             if time.monotonic() > begun + 120:
                 raise cells.Unfinished("no port within 120 s")
             time.sleep(0.002)
@@ -275,7 +275,7 @@ def main():
     options.add_argument("work")
     options.add_argument("--small", action="store_true")
     options.add_argument("--only", default=",".join(Scale.TABLES))
-    options.add_argument("--out", default=str(peers.HERE))
+    options.add_argument("--out", default=str(servers.HERE))
     o = options.parse_args()
     if os.geteuid() != 0:
         sys.exit("make bench-scale needs root, for its limits of open files")
@@ -285,8 +285,8 @@ def main():
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError):  # not everywhere may root raise it
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(hard, FILES), max(hard, FILES)))
-    peers.Postrider.program = str(pathlib.Path(o.program).resolve())
-    peers.make_certificate(work)
+    servers.Postrider.program = str(pathlib.Path(o.program).resolve())
+    servers.make_certificate(work)
     scale = Scale(work, o.small)
     for table in o.only.split(","):
         getattr(scale, table)()
