@@ -97,7 +97,10 @@ def smart_host(node, ca):  # noqa: F811
 
 
 def known_to(n, leaf):
+    """The running server looks at its tables twice a second."""
+    before = len(n.events("table-loaded"))
     n.run("user", "cert", "add", USER, leaf.fingerprint())
+    wait_until(lambda: len(n.events("table-loaded")) > before, 20, n.log)
 
 
 def hand_over(n, subject):
