@@ -81,6 +81,12 @@ static void on_close(void *arg, int error)
 	loop_exit();
 }
 
+int client_unanswered(const char *data, int error)
+{
+	cli_error("no server answers at %s/control: %s", data, strerror(-error));
+	return EX_UNAVAILABLE_;
+}
+
 int client_ask(const char *data, struct admin_request *r, const struct client_ops *ops,
 	uint32_t *ret_error, uint64_t *ret_count)
 {

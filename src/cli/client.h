@@ -11,5 +11,7 @@ struct client_ops {
  * the answer's end; text is printed on an error. -ECONNREFUSED, -ENOENT: no server runs. */
 MUST_CHECK int client_ask(const char *data, struct admin_request *r, const struct client_ops *ops,
 	uint32_t *ret_error, uint64_t *ret_count);
+/* Says that no server answers, and why; the exit status for it. */
+int client_unanswered(const char *data, int error);
 /* Connects to a unix socket inside the data folder. The fd, or a negative errno. */
 MUST_CHECK int client_connect(const char *data, const char *name, int type);

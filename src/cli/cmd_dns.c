@@ -320,10 +320,8 @@ static int run(struct checking *k)
 {
 	int fd = client_connect(k->config->data, "control", SOCK_SEQPACKET);
 
-	if (fd < 0) {
-		cli_error("no server answers at %s/control: %s", k->config->data, strerror(-fd));
-		return EX_UNAVAILABLE_;
-	}
+	if (fd < 0)
+		return client_unanswered(k->config->data, fd);
 	(void)signal(SIGPIPE, SIG_IGN); /* a host may close while we speak */
 	int r = loop_init();
 	if (r == 0)

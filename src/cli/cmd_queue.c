@@ -162,10 +162,8 @@ static int ask(const struct config *c, struct queue_command *q)
 		if (e == 0)
 			(void)fprintf(stderr, "(no server is running: read from the spool)\n");
 	}
-	if (e < 0) {
-		cli_error("no server answers at %s/control: %s", c->data, strerror(-e));
-		return EX_UNAVAILABLE_;
-	}
+	if (e < 0)
+		return client_unanswered(c->data, e);
 	if (error)
 		return EX_AGAIN_;
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)

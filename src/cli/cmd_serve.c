@@ -39,8 +39,7 @@ int cmd_reload(struct cli *cli)
 	if (!c)
 		return status;
 	int e = client_ask(c->data, &r, &ops, &error, &count);
-	if (e < 0)
-		cli_error("no server answers at %s/control: %s", c->data, strerror(-e));
+	status = e < 0 ? client_unanswered(c->data, e) : error ? EX_CONFIG_ : EX_OK_;
 	config_free(c);
-	return e < 0 ? EX_UNAVAILABLE_ : error ? EX_CONFIG_ : EX_OK_;
+	return status;
 }

@@ -161,10 +161,8 @@ static int ask(const struct config *c, struct tlsrpt_command *t)
 	uint32_t error = 0;
 	uint64_t count = 0;
 	int r = client_ask(c->data, &t->request, &ops, &error, &count);
-	if (r < 0) {
-		cli_error("no server answers at %s/control: %s", c->data, strerror(-r));
-		return EX_UNAVAILABLE_;
-	}
+	if (r < 0)
+		return client_unanswered(c->data, r);
 	if (error)
 		return EX_AGAIN_;
 	if (t->request.verb == ADMIN_TLSRPT_SEND)

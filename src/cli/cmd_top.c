@@ -76,8 +76,7 @@ int cmd_top(struct cli *cli)
 	}
 	int e = client_ask(c->data, &r, &ops, &error, &count);
 	if (e < 0) {
-		cli_error("no server answers at %s/control: %s", c->data, strerror(-e));
-		status = EX_UNAVAILABLE_;
+		status = client_unanswered(c->data, e);
 	} else if (error) {
 		status = EX_AGAIN_;
 	} else if (cli->json) {

@@ -95,8 +95,10 @@ int cmd_trace(struct cli *cli)
 	if (!c)
 		return status;
 	int e = client_ask(c->data, &r, &ops, &error, &count);
-	if (e < 0)
-		cli_error("no server answers at %s/control: %s", c->data, strerror(-e));
+	status = e < 0		   ? client_unanswered(c->data, e)
+		 : error == ENOENT ? EX_UNAVAILABLE_
+		 : error	   ? EX_AGAIN_
+				   : EX_OK_;
 	config_free(c);
-	return e < 0 ? EX_UNAVAILABLE_ : error == ENOENT ? EX_UNAVAILABLE_ : error ? EX_AGAIN_ : 0;
+	return status;
 }

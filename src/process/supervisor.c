@@ -1,6 +1,7 @@
 /* The life of the server: configuration, resources, children, then signals. Root's rights stay
  * here, so this process reads nothing that strangers can write but the frames of its children,
- * and of those only READY, FAILED and two requests of control's. */
+ * and of those only READY, FAILED, two requests of control's, the dispatcher's for a spare
+ * deliverer, and the directory's word that logins taught something. */
 #include "process/supervisor.h"
 #include "process/tls_supply.h"
 
@@ -26,7 +27,7 @@
 #define EXIT_CONFIG	  78
 #define EXIT_OS		  71
 #define TABLES_PERIOD	  (USEC_PER_SEC / 2)
-#define RELOAD_ERRORS_MAX (1u << 14)
+#define RELOAD_ERRORS_MAX (1u << 16)
 
 static void print_errors(const struct buf *errors)
 {
