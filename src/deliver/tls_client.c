@@ -126,12 +126,6 @@ void tls_client_free(struct tls_client *t)
 	map_free(t->by_key);
 	free(t);
 }
-
-size_t tls_client_sessions(const struct tls_client *t)
-{
-	return t->n_sessions;
-}
-
 /* ---- before the handshake ---- */
 
 static int set_tag(struct tls_client *t, SSL *ssl, struct span key)

@@ -11,7 +11,6 @@
 struct tls_client;
 MUST_CHECK int tls_client_new(struct tls_client **ret_client);
 void tls_client_free(struct tls_client *t); /* NULL allowed; no stream of it may live */
-size_t tls_client_sessions(const struct tls_client *t);
 
 struct tls_target {
 	enum tls_want want;	/* not CLEAR */

@@ -170,7 +170,6 @@ void dispatcher_take(struct dispatcher *d, uint16_t slot, const struct commit_no
 /* Reads and decodes; the result is good until the next call. -EBADMSG, -EIO, -ENOENT, -ENOMEM. */
 MUST_CHECK int message_load(struct dispatcher *d, uint64_t id, const struct record_ref *commit,
 	struct loaded **ret_loaded);
-void message_unload(struct dispatcher *d);
 /* Those in the segment. */
 void message_unload_segment(struct dispatcher *d, uint64_t sequence);
 /* Does the slot own this place, and will it stay? -ENOENT. */

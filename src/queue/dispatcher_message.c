@@ -18,13 +18,6 @@ static void loaded_done(struct loaded *l)
 	buf_done(&l->octets);
 	*l = (struct loaded){0};
 }
-
-void message_unload(struct dispatcher *d)
-{
-	for (size_t i = 0; i < ARRAY_LEN(d->loaded); i++)
-		loaded_done(&d->loaded[i]);
-}
-
 void message_unload_segment(struct dispatcher *d, uint64_t sequence)
 {
 	for (size_t i = 0; i < ARRAY_LEN(d->loaded); i++) {

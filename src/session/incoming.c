@@ -104,12 +104,6 @@ void incoming_free(struct incoming *in)
 	else
 		incoming_end(in);
 }
-
-void incoming_freep(struct incoming **in)
-{
-	incoming_free(TAKE(*in));
-}
-
 uint64_t incoming_id(const struct incoming *in)
 {
 	return in->id;

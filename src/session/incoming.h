@@ -9,7 +9,6 @@ struct incoming;
 /* It has an id from now on. -ENOSPC: no segment, -ESTALE: no dispatcher, -ENOMEM. */
 MUST_CHECK int incoming_new(struct intake *i, struct incoming **ret_incoming);
 void incoming_free(struct incoming *in); /* NULL allowed */
-void incoming_freep(struct incoming **in);
 uint64_t incoming_id(const struct incoming *in);
 /* Append decoded octets here, then call incoming_flush: it writes when there is enough, and waits
  * when the next segment is still being prepared. After an error the draft is of no use. */

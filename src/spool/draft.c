@@ -46,12 +46,6 @@ void draft_free(struct draft *d)
 	free(d->pieces);
 	free(d);
 }
-
-void draft_freep(struct draft **d)
-{
-	draft_free(TAKE(*d));
-}
-
 uint64_t draft_id(const struct draft *d)
 {
 	return d->id;

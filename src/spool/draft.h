@@ -11,7 +11,6 @@ struct draft;
 /* The draft has an id from now on. -ENOSPC, -ENOMEM. */
 MUST_CHECK int draft_new(struct writer *w, struct draft **ret_draft);
 void draft_free(struct draft *d);
-void draft_freep(struct draft **d);
 uint64_t draft_id(const struct draft *d);
 uint64_t draft_octets(const struct draft *d);			  /* of the body so far */
 MUST_CHECK int draft_append(struct draft *d, struct span octets); /* -ENOSPC, -EIO, -ENOMEM */
