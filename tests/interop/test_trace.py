@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import time
@@ -115,11 +116,21 @@ def test_no_secret_is_shown(node, ca, tmp_path, mechanism):
 # ---- trace ----
 
 
+def control_clients():
+    """What controls have accepted: inodes of sockets of that name that are connected (state 03)."""
+    rows = [line.split() for line in pathlib.Path("/proc/net/unix").read_text().splitlines()[1:]]
+    return {r[6] for r in rows if len(r) == 8 and r[5] == "03" and r[7] == "control"}
+
+
 def trace(n, *words):
-    """A running `trace --json`, that the server knows of."""
+    """A running `trace --json`, that the server knows of. ^C ends it also where we were started to ignore that, as a
+    shell does with what it puts into the background."""
+    before = control_clients()
     p = subprocess.Popen([PROGRAM, "trace", "-c", str(n.conf), "--json", *words], stdout=subprocess.PIPE,
-                         stderr=subprocess.PIPE, text=True)
-    time.sleep(0.5)
+                         stderr=subprocess.PIPE, text=True,
+                         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    wait_until(lambda: p.poll() is not None or control_clients() - before, 20, n.log)
+    n.run("queue", "list")  # which goes the same way, behind it
     return p
 
 
