@@ -1,7 +1,7 @@
 /* Files for the tests of src/config; the working folder is the fixture's, so that messages show
  * short names. */
 #include "fixture.h"
-#include <ftw.h>
+#include "../scratch.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -16,18 +16,10 @@ void fixture_open(struct fixture *f)
 	assert_int_equal(chdir(f->folder), 0);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
 void fixture_close(struct fixture *f)
 {
 	assert_int_equal(chdir("/"), 0);
-	assert_int_equal(nftw(f->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+	assert_int_equal(scratch_remove(f->folder), 0);
 }
 
 void fixture_write(const struct fixture *f, const char *name, const char *text)

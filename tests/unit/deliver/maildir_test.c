@@ -1,8 +1,8 @@
 /* Delivery into Maildirs of a scratch folder. */
 #include "support.h"
+#include "../scratch.h"
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -27,19 +27,11 @@ static void scratch_open(struct scratch *s)
 	assert_true(s->fd >= 0);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
 static void scratch_close(struct scratch *s)
 {
 	if (s->fd >= 0)
 		close(s->fd);
-	assert_int_equal(nftw(s->prefix, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+	assert_int_equal(scratch_remove(s->prefix), 0);
 }
 
 static char *deliver(

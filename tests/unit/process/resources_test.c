@@ -1,7 +1,7 @@
 /* Twin of src/process/resources.c: folders and locks, sockets over a reload, tables that change. */
 #include "process/resources.h"
+#include "../scratch.h"
 #include <fcntl.h>
-#include <ftw.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -84,14 +84,6 @@ static int set_up(void **state)
 	return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
 static int tear_down(void **state)
 {
 	struct world *w = *state;
@@ -100,7 +92,7 @@ static int tear_down(void **state)
 	config_free(w->config);
 	buf_done(&w->errors);
 	assert_int_equal(chdir("/"), 0);
-	assert_int_equal(nftw(w->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+	assert_int_equal(scratch_remove(w->folder), 0);
 	free(w);
 	return 0;
 }

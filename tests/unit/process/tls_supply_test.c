@@ -1,13 +1,13 @@
 /* Twin of src/process/tls_supply.c: what is handed out, what is made, what is taken in when files
  * change, and what is not. */
 #include "../base/test.h"
+#include "../scratch.h"
 #include "../net/pem_make.h"
 #include "base/log.h"
 #include "net/certificate.h"
 #include "process/tls_supply.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,14 +80,6 @@ static int set_up(void **state)
 	return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
 static int tear_down(void **state)
 {
 	struct world *w = *state;
@@ -97,7 +89,7 @@ static int tear_down(void **state)
 	buf_done(&w->errors);
 	close(w->data_fd);
 	assert_int_equal(chdir("/"), 0);
-	assert_int_equal(nftw(w->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+	assert_int_equal(scratch_remove(w->folder), 0);
 	free(w);
 	return 0;
 }
