@@ -70,6 +70,7 @@ def test_processes__each_role_with_rights_of_its_own(node):
         assert status["NoNewPrivs"] == "1", role
         if "asan" not in str(PROGRAM):
             assert status["Seccomp"] == "2", role
+        assert os.sched_getscheduler(pid) == os.SCHED_BATCH, role
     roles = {"receiver", "dispatcher", "deliverer", "mailbox", "directory", "control", "resolver", "keys",
              "reporter"}
     assert set().union(*uids.values()) == roles
