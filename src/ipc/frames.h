@@ -28,7 +28,8 @@ enum frame_type {
 		     */
 	FRAME_FD,   /* span name + fd: "listener:0:1", "spool", "maildir:0", "users:0", "aliases:0",
 		       "submit", "control", "stats" */
-	FRAME_START, /* everything needed at start has been sent; also after each reload's fds */
+	FRAME_START, /* u32 uid, u32 gid to run as: everything needed at start has been sent; also
+			after each reload's fds */
 	FRAME_DRAIN, /* u64 grace microseconds: finish what runs, take nothing new, then exit 0 */
 	FRAME_PEER_GONE, /* u8 role, u16 index, u8 1: abnormal end */
 	/* role -> supervisor */

@@ -153,6 +153,18 @@ static void send_stats(struct child *c)
 	buf_done(&name);
 }
 
+/* With the account to run as: looked up once, by us. The system's look-up loads its modules and
+ * asks some two hundred files and sockets, which no role needs to repeat. */
+static void send_start(struct child *c)
+{
+	struct buf b = BUF_INIT(16);
+
+	wire_put_u32(&b, c->s->accounts.uid[c->role]);
+	wire_put_u32(&b, c->s->accounts.gid[c->role]);
+	send_frame(c, FRAME_START, buf_span(&b), -1);
+	buf_done(&b);
+}
+
 static void send_peer(
 	struct child *to, const struct child *peer, uint16_t type, int fd, bool abnormal)
 {
@@ -275,7 +287,7 @@ static int spawn(struct child *c)
 		if (peer != c && peer->pid && talk(c->role, peer->role))
 			wire_up(c, peer);
 	}
-	send_frame(c, FRAME_START, SPAN_NULL, -1);
+	send_start(c);
 	return 0;
 }
 
@@ -450,7 +462,7 @@ void children_reload(struct supervisor *s)
 			continue;
 		send_config(c);
 		send_fds(c, true);
-		send_frame(c, FRAME_START, SPAN_NULL, -1);
+		send_start(c);
 	}
 }
 
@@ -472,7 +484,7 @@ static void renew_fds(struct supervisor *s, enum role role)
 		if (!c->pid || c->role != role)
 			continue;
 		send_fds(c, true);
-		send_frame(c, FRAME_START, SPAN_NULL, -1);
+		send_start(c);
 	}
 }
 

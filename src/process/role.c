@@ -8,7 +8,6 @@
 #include "base/stats.h"
 #include "fiber/offload.h"
 #include "net/channel.h"
-#include "process/accounts.h"
 #include "process/confine.h"
 #include "process/supervise.h"
 #include <signal.h>
@@ -218,39 +217,28 @@ static void add_dns_ports(struct confine_options *o, const struct config *c)
 		add_port(o, address_port(&c->dns.forwards[i].server));
 }
 
-static int confine_role(struct role_process *p)
+static int confine_role(struct role_process *p, uid_t uid, gid_t gid)
 {
-	struct accounts accounts;
-	struct confine_options o = {.role = p->ops->role, .parent = p->parent};
-	const char *what = "find its account", *name;
+	struct confine_options o = {.role = p->ops->role,
+		.uid = uid,
+		.gid = gid,
+		.parent = p->parent,
+		.empty_fd = role_fd(p, "empty"),
+		.outside_fd = role_fd(p, "outside")};
+	static const char *const folders[] = {"sts", "tlsrpt", "spool", "auth"};
+	const char *what = "confine itself", *name;
 	size_t cursor = 0;
-	int r = accounts_find(p->next_config, &accounts, &what);
+	int fd;
 
-	if (r == 0) {
-		o.uid = accounts.uid[p->ops->role];
-		o.gid = accounts.gid[p->ops->role];
-		o.empty_fd = role_fd(p, "empty");
-		o.outside_fd = role_fd(p, "outside");
-		int policies = role_fd(p, "sts");
-		if (policies >= 0)
-			o.folders[o.n_folders++] = policies;
-		int reports = role_fd(p, "tlsrpt");
-		if (reports >= 0)
-			o.folders[o.n_folders++] = reports;
-		int spool = role_fd(p, "spool");
-		if (spool >= 0)
-			o.folders[o.n_folders++] = spool;
-		int auth = role_fd(p, "auth");
-		if (auth >= 0)
-			o.folders[o.n_folders++] = auth;
-		int fd;
-		while (o.n_folders < CONFINE_FOLDERS_MAX &&
-			(fd = role_next_fd(p, "maildir:", &cursor, &name)) >= 0)
+	for (size_t i = 0; i < ARRAY_LEN(folders); i++)
+		if ((fd = role_fd(p, folders[i])) >= 0)
 			o.folders[o.n_folders++] = fd;
-		if (o.role == ROLE_RESOLVER)
-			add_dns_ports(&o, p->next_config);
-		r = confine(&o, &what);
-	}
+	while (o.n_folders < CONFINE_FOLDERS_MAX &&
+		(fd = role_next_fd(p, "maildir:", &cursor, &name)) >= 0)
+		o.folders[o.n_folders++] = fd;
+	if (o.role == ROLE_RESOLVER)
+		add_dns_ports(&o, p->next_config);
+	int r = confine(&o, &what);
 	if (r < 0)
 		role_failed(p, "cannot %s: %s", what, strerror(-r));
 	return r;
@@ -273,16 +261,20 @@ void supervise_log_init(const struct config *c, enum role role, int index)
 	log_init(2, json ? LOG_JSON : LOG_READABLE, level_of(c), role_name(role), index);
 }
 
-static int on_start(struct role_process *p)
+static int on_start(struct role_process *p, struct frame *f)
 {
+	struct wire w = wire_reader(f->payload);
+	uid_t uid = wire_get_u32(&w);
+	gid_t gid = wire_get_u32(&w);
 	int r = 0;
 
-	if (!p->next_config && !p->config)
+	/* Root's rights are the supervisor's alone. */
+	if (w.error || (uid == 0 && geteuid() == 0) || (!p->next_config && !p->config))
 		return -EPROTO;
 	struct config *old = p->config;
 	if (p->next_config) {
 		supervise_log_init(p->next_config, p->ops->role, (int)p->index);
-		if (!p->started && (r = confine_role(p)) < 0)
+		if (!p->started && (r = confine_role(p, uid, gid)) < 0)
 			return r;
 		p->config = TAKE(p->next_config);
 	}
@@ -351,7 +343,7 @@ static int on_frame(void *arg, struct frame *f)
 	case FRAME_PEER_GONE:
 		return on_peer(p, f);
 	case FRAME_START:
-		return on_start(p);
+		return on_start(p, f);
 	case FRAME_DRAIN:
 		return on_drain(p, f);
 	default:

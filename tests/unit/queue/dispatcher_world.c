@@ -87,7 +87,8 @@ void world_start(struct world *w)
 		.on_frame = supervisor_frame, .on_close = supervisor_closed};
 	struct actor *all[] = {&w->directory, &w->deliverer, &w->mailbox, &w->control,
 		&w->receivers[0], &w->receivers[1]};
-	struct buf empty = BUF_INIT(8);
+	struct buf account = BUF_INIT(8);
+	uint32_t id = geteuid() == 0 ? 65534 : 0; /* root's process gives its rights up */
 	int pair[2];
 
 	assert_int_equal(
@@ -103,7 +104,9 @@ void world_start(struct world *w)
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		if (all[i]->alive)
 			actor_attach(all[i]);
-	world_send(w->supervisor, FRAME_START, &empty, -1);
+	wire_put_u32(&account, id);
+	wire_put_u32(&account, id);
+	world_send(w->supervisor, FRAME_START, &account, -1);
 	WAIT_FOR(w->ready || w->closed);
 	assert_true(w->ready);
 }
