@@ -40,7 +40,7 @@ static size_t find(struct span in, size_t from, size_t to, char o)
  * a slice waits for the next octet. in is not empty. */
 static void put_lines(struct content *c, struct span in, struct buf *out)
 {
-	if (!c->after_cr && lines_are_whole(in)) {
+	if (!c->after_cr && lines_look(in).whole) {
 		buf_put(out, in);
 		return;
 	}

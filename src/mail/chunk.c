@@ -8,9 +8,10 @@
  * or LF is reported as the dot decoder reports it: otherwise a message refused by DATA would come
  * in by BDAT, and the next hop would read ends of lines, and of data, where we saw none.
  *
- * Speed: octets are looked at by memchr only; a chunk that needs no change is appended whole. */
+ * Speed: one pass tells whether a chunk has whole lines only (lines.h): then it is appended whole.
+ * Others are looked at by memchr. */
 #include "mail/chunk.h"
-#include "mail/octet.h"
+#include "mail/lines.h"
 
 void chunk_decoder_init(struct chunk_decoder *d, bool lenient, bool binary)
 {
@@ -76,25 +77,26 @@ static void decode_text(struct chunk_decoder *d, struct span in, struct buf *out
 	buf_put(out, span_from(in, run));
 }
 
-static bool has_high_octet(struct span in)
+/* All its lines are whole, and so they stay. */
+static void decode_whole(struct chunk_decoder *d, struct span in, struct buf *out)
 {
-	uint8_t all = 0;
+	uint32_t longest = lines_measure(in, d->line_enough, &d->line);
 
-	for (size_t i = 0; i < in.len; i++)
-		all |= octet_at(in, i);
-	return (all & 0x80u) != 0;
+	d->longest_line = MAX(d->longest_line, longest);
+	buf_put(out, in);
 }
 
 void chunk_decode(struct chunk_decoder *d, struct span in, struct buf *out)
 {
+	struct lines_seen seen = lines_look(in);
+
 	if (d->binary)
 		buf_put(out, in);
+	else if (seen.whole && !d->behind_cr)
+		decode_whole(d, in, out);
 	else
 		decode_text(d, in, out);
-	if (!d->has_nul)
-		d->has_nul = span_index(in, '\0') < in.len;
-	if (!d->has_8bit)
-		d->has_8bit = has_high_octet(in);
+	d->has_8bit |= seen.high;
 }
 
 void chunk_decode_end(struct chunk_decoder *d)

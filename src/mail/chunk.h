@@ -9,8 +9,9 @@ struct chunk_decoder {
 	bool binary;  /* BODY=BINARYMIME: octets pass as they are, nothing is bare */
 	bool behind_cr;
 	bool bare_newline; /* seen a bare CR or LF */
-	bool has_nul, has_8bit;
+	bool has_8bit;
 	uint32_t longest_line; /* octets without CRLF, saturating; 0 of binary ones */
+	uint32_t line_enough;  /* up to here longest_line may be any; 0: exact (lines.h) */
 	uint32_t line;
 };
 void chunk_decoder_init(struct chunk_decoder *d, bool lenient, bool binary);

@@ -16,9 +16,9 @@
  * The encoder is the inverse for what has proper line ends, and makes anything else proper: a lone
  * CR or LF becomes CRLF. So whatever was accepted leaves safely, whatever the mode was.
  *
- * Speed: octets are looked at by memchr only, and runs that need no change are appended whole. Both
- * next places (CR, LF) are remembered, so that each octet is scanned once for each. Where one pass
- * told that CR and LF only come together, lines are passed over by their LF alone. */
+ * Speed: one pass (lines.h) tells what a slice has. Where CR and LF only come together, only lines
+ * that begin with a dot are stopped at, and runs that need no change are appended whole. Else both
+ * next places (CR, LF) are remembered, so that each octet is scanned once for each. */
 #include "mail/dot.h"
 
 #include "mail/lines.h"
@@ -48,20 +48,6 @@ static inline size_t breaks_next(struct breaks *b, size_t at)
 	if (b->lf < at)
 		b->lf = octet_find(b->in, at, '\n');
 	return MIN(b->cr, b->lf);
-}
-
-static bool has_high_octet(struct span in)
-{
-	size_t i = 0;
-	uint64_t all = 0;
-	for (; in.len - i >= 4 * sizeof(uint64_t); i += 4 * sizeof(uint64_t)) {
-		uint64_t w[4];
-		memcpy(w, in.ptr + i, sizeof(w));
-		all |= w[0] | w[1] | w[2] | w[3];
-	}
-	for (; i < in.len; i++)
-		all |= (uint8_t)in.ptr[i];
-	return (all & UINT64_C(0x8080808080808080)) != 0;
 }
 
 /* Where the decoder is. In the states DOT and behind, the dot and CR named are held: seen, not yet
@@ -211,45 +197,46 @@ static bool decode_step(struct dot_decoder *d, struct decoding *g)
 	return false;
 }
 
+/* Behind octets of whole lines. */
+static uint8_t state_behind(struct span in)
+{
+	return in.ptr[in.len - 1] == '\n' ? AT_LINE : IN_LINE;
+}
+
 /* Whole lines up to one that begins with a dot; the slice has no bare CR or LF. */
-static void decode_whole(struct dot_decoder *d, struct decoding *g)
+static void decode_whole(struct dot_decoder *d, struct decoding *g, bool dotted)
 {
 	struct span in = g->breaks.in;
 
-	while (g->at < in.len && !(d->state == AT_LINE && in.ptr[g->at] == '.')) {
-		size_t lf = octet_find(in, g->at, '\n');
-		if (lf == in.len) {
-			line_grow(d, lf - g->at);
-			d->state = IN_LINE;
-			g->at = lf;
-			return;
-		}
-		line_grow(d, lf - 1 - g->at);
-		line_end(d);
-		d->state = AT_LINE;
-		g->at = lf + 1;
-	}
+	if (d->state == AT_LINE && in.ptr[g->at] == '.')
+		return;
+	size_t to = dotted ? lines_until_dot(in, g->at) : in.len;
+	struct span lines = span_from(span_head(in, to), g->at);
+	uint32_t longest = lines_measure(lines, d->line_enough, &d->line);
+	d->longest_line = MAX(d->longest_line, longest);
+	d->state = state_behind(lines);
+	g->at = to;
 }
 
 size_t dot_decode(struct dot_decoder *d, struct span in, struct buf *out, bool *ret_end)
 {
-	struct decoding g = {.breaks = breaks_init(in), .out = out};
-	bool end = false, whole = lines_are_whole(in);
+	struct lines_seen seen = lines_look(in);
+	struct decoding g = {.breaks = {.in = in}, .out = out};
+	bool end = false;
 
+	if (!seen.whole)
+		g.breaks = breaks_init(in);
 	while (g.at < in.len && !end) {
-		if (whole && (d->state == AT_LINE || d->state == IN_LINE))
-			decode_whole(d, &g);
+		if (seen.whole && (d->state == AT_LINE || d->state == IN_LINE))
+			decode_whole(d, &g, seen.dotted);
 		if (g.at < in.len)
 			end = decode_step(d, &g);
 	}
 	run_flush(&g);
 	d->longest_line = MAX(d->longest_line, d->line);
 	/* Only what belongs to this message: behind the end, pipelined commands may follow. */
-	struct span used = span_head(in, g.at);
-	if (!d->has_nul)
-		d->has_nul = octet_find(used, 0, '\0') < used.len;
-	if (!d->has_8bit)
-		d->has_8bit = has_high_octet(used);
+	if (seen.high && !d->has_8bit)
+		d->has_8bit = g.at == in.len || lines_look(span_head(in, g.at)).high;
 	*ret_end = end;
 	return g.at;
 }
@@ -269,10 +256,22 @@ static void encode_whole(struct dot_encoder *e, struct decoding *g)
 			run_flush(g);
 			buf_char(g->out, '.');
 		}
-		size_t lf = octet_find(in, g->at, '\n');
-		e->state = lf == in.len ? IN_LINE : AT_LINE;
-		g->at = MIN(lf + 1, in.len);
+		g->at = lines_until_dot(in, g->at);
+		e->state = state_behind(span_head(in, g->at));
 	}
+}
+
+bool dot_encode_as_is(struct dot_encoder *e, struct span in)
+{
+	struct lines_seen seen = lines_look(in);
+
+	if (in.len == 0)
+		return true;
+	if (!seen.whole || seen.dotted || e->state == BEHIND_CR ||
+		(e->state == AT_LINE && in.ptr[0] == '.'))
+		return false;
+	e->state = state_behind(in);
+	return true;
 }
 
 /* In BEHIND_CR the CR has been emitted; if no LF follows, one is added before anything else. */
@@ -280,7 +279,7 @@ void dot_encode(struct dot_encoder *e, struct span in, struct buf *out)
 {
 	struct decoding g = {.breaks = {.in = in}, .out = out};
 
-	if (e->state != BEHIND_CR && lines_are_whole(in)) {
+	if (e->state != BEHIND_CR && lines_look(in).whole) {
 		encode_whole(e, &g);
 		run_flush(&g);
 		return;
@@ -326,46 +325,4 @@ void dot_encode_end(struct dot_encoder *e, struct buf *out)
 		buf_char(out, '\n');
 	buf_str(out, ".\r\n");
 	e->state = AT_LINE;
-}
-
-/* State behind `in` if it passes unchanged, else -1. */
-static int transparent_state(const struct dot_encoder *e, struct span in)
-{
-	struct breaks b = breaks_init(in);
-	uint8_t state = e->state;
-	size_t at = 0;
-
-	while (at < in.len) {
-		char c = in.ptr[at];
-		if (state == BEHIND_CR) {
-			if (c != '\n')
-				return -1;
-			at++;
-			state = AT_LINE;
-			continue;
-		}
-		if (state == AT_LINE && c == '.')
-			return -1;
-		state = IN_LINE;
-		at = breaks_next(&b, at);
-		if (at == in.len)
-			break;
-		if (in.ptr[at] == '\n')
-			return -1;
-		at++;
-		state = BEHIND_CR;
-	}
-	return state;
-}
-
-bool dot_is_transparent(const struct dot_encoder *e, struct span in)
-{
-	return transparent_state(e, in) >= 0;
-}
-
-void dot_encoder_passed(struct dot_encoder *e, struct span in)
-{
-	int state = transparent_state(e, in);
-	assert(state >= 0);
-	e->state = (uint8_t)state;
 }

@@ -9,8 +9,9 @@ struct dot_decoder {
 	uint8_t state;
 	bool lenient;
 	bool bare_newline; /* seen a bare CR or LF */
-	bool has_nul, has_8bit;
+	bool has_8bit;
 	uint32_t longest_line; /* octets without CRLF, saturating */
+	uint32_t line_enough;  /* up to here longest_line may be any; 0: exact (lines.h) */
 	uint32_t line;
 };
 void dot_decoder_init(struct dot_decoder *d, bool lenient);
@@ -27,7 +28,6 @@ struct dot_encoder {
 void dot_encoder_init(struct dot_encoder *e);
 void dot_encode(struct dot_encoder *e, struct span in, struct buf *out);
 void dot_encode_end(struct dot_encoder *e, struct buf *out);
-/* True when `in`, starting in the encoder's state, would pass unchanged (sendfile is possible). */
-bool dot_is_transparent(const struct dot_encoder *e, struct span in);
-/* `in` was sent past the encoder (sendfile): it must have been transparent. */
-void dot_encoder_passed(struct dot_encoder *e, struct span in);
+/* True: `in` leaves as it is, and the encoder takes it for sent; so no copy is needed. False: it is
+ * to be encoded, and the encoder stands where it was (also where little speaks against it). */
+MUST_CHECK bool dot_encode_as_is(struct dot_encoder *e, struct span in);

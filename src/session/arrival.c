@@ -28,6 +28,10 @@ void arrival_init(struct arrival *a, struct session *s, struct incoming *in)
 	};
 	dot_decoder_init(&a->dot, s->bare_tolerated);
 	chunk_decoder_init(&a->chunk, s->bare_tolerated, s->tx.body == BODY_BINARYMIME);
+	/* Only a line beyond the limit is of interest. */
+	uint64_t limit = s->config->limits.line_length;
+	a->dot.line_enough = limit > 0 ? (uint32_t)MIN(limit, (uint64_t)UINT32_MAX) : UINT32_MAX;
+	a->chunk.line_enough = a->dot.line_enough;
 }
 
 void arrival_done(struct arrival *a)

@@ -49,11 +49,32 @@ static void crc32c__in_parts_and_both_ways(void **state)
 	}
 }
 
+/* Long ones go by three blocks at a time, of either size, with any rest. */
+static void crc32c__blocks_side_by_side(void **state)
+{
+	static unsigned char octets[3 * 4096 + 64];
+	const size_t edges[] = {3 * 128, 6 * 128, 3 * 1024, 3 * 1024 + 3 * 128, 6 * 1024, 3 * 4096};
+	uint32_t seed = 1;
+	(void)state;
+	for (size_t i = 0; i < sizeof(octets); i++) {
+		seed = seed * 1664525u + 1013904223u;
+		octets[i] = (unsigned char)(seed >> 24);
+	}
+	for (size_t e = 0; e < ARRAY_LEN(edges); e++) {
+		for (size_t len = edges[e] - 9; len <= edges[e] + 9; len++) {
+			uint32_t crc = (uint32_t)(len * 2654435761u);
+			want_u64("both ways", crc32c_portable(crc, octets + len % 7, len),
+				crc32c(crc, octets + len % 7, len));
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(crc32c__rfc3720_vectors),
 		cmocka_unit_test(crc32c__in_parts_and_both_ways),
+		cmocka_unit_test(crc32c__blocks_side_by_side),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

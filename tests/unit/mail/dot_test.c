@@ -38,7 +38,6 @@ static void check_decode(struct span in, bool lenient, size_t step)
 	if (end) {
 		struct span body = span_head(in, used);
 		check_number(label.ptr, "bare", d.bare_newline, !reference_is_proper(body));
-		check_number(label.ptr, "nul", d.has_nul, span_index(body, '\0') < body.len);
 	}
 	buf_done(&got);
 	buf_done(&want);
@@ -156,7 +155,6 @@ static void dot_decode__what_follows_is_left(void **state)
 	dot_decoder_init(&d, false);
 	assert_int_equal(dot_decode(&d, in, &out, &end), 6);
 	assert_true(end);
-	assert_false(d.has_nul);
 	assert_false(d.has_8bit);
 	buf_done(&out);
 }
@@ -174,7 +172,6 @@ static void dot_decode__flags(void **state)
 			text[at] = (char)octet;
 			dot_decoder_init(&d, false);
 			(void)dot_decode(&d, span_make(text, sizeof(text)), &out, &end);
-			check_number("nul", "at", d.has_nul, octet == 0);
 			check_number("8bit", "at", d.has_8bit, octet >= 128);
 			check_number("longest", "at", d.longest_line, 80);
 			buf_done(&out);
@@ -198,14 +195,13 @@ static void check_encode(struct span in, size_t step)
 	for (size_t at = 0; at < in.len; at += step) {
 		struct span slice = span_head(span_from(in, at), step);
 		size_t before = got.len;
-		bool transparent = dot_is_transparent(&e, slice);
 		struct dot_encoder passed = e;
-		if (transparent)
-			dot_encoder_passed(&passed, slice);
+		bool as_is = dot_encode_as_is(&passed, slice);
 		dot_encode(&e, slice, &got);
 		struct span added = span_from(buf_span(&got), before);
-		check_number(label.ptr, "transparent", transparent, span_equal(added, slice));
-		if (transparent)
+		if (as_is)
+			check_octets(label.ptr, added, slice);
+		if (as_is)
 			check_number(label.ptr, "state", passed.state, e.state);
 	}
 	dot_encode_end(&e, &got);
@@ -221,6 +217,36 @@ static void check_encode(struct span in, size_t step)
 	buf_done(&got);
 	buf_done(&label);
 	buf_done(&back);
+}
+
+static void dot_encode_as_is__table(void **state)
+{
+	static const struct {
+		const char *before, *in;
+		bool as_is;
+	} table[] = {
+		{"", "", true},
+		{"", "a\r\nb\r\n", true},
+		{"", "a.\r\nb.c", true},
+		{"", ".", false},
+		{"a", ".", true},
+		{"a\r\n", ".", false},
+		{"a\r\n", "b", true},
+		{"a", "\r\n.\r\n", false},
+		{"a\r", "\nb", false},
+		{"a", "\nb", false},
+		{"a", "b\r", false},
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct buf out = BUF_INIT(64);
+		struct dot_encoder e;
+		dot_encoder_init(&e);
+		dot_encode(&e, span_str(table[i].before), &out);
+		check_number(table[i].in, "as it is", dot_encode_as_is(&e, span_str(table[i].in)),
+			table[i].as_is);
+		buf_done(&out);
+	}
 }
 
 static void dot_encode__matrix(void **state)
@@ -275,6 +301,7 @@ int main(void)
 		cmocka_unit_test(dot_decode__table),
 		cmocka_unit_test(dot_decode__what_follows_is_left),
 		cmocka_unit_test(dot_decode__flags),
+		cmocka_unit_test(dot_encode_as_is__table),
 		cmocka_unit_test(dot_encode__matrix),
 		cmocka_unit_test(dot_decode__only_breaks_is_linear),
 	};
