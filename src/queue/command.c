@@ -160,21 +160,30 @@ static void sites_try(struct queue *q)
 		queue_site_try(q, s);
 }
 
-uint64_t queue_command(struct queue *q, const struct admin_request *r)
+bool queue_command_slice(struct queue *q, const struct admin_request *r, uint64_t *cursor,
+	unsigned max, uint64_t *count)
 {
-	uint64_t id = 0, n = 0;
-	struct mail *m;
-
 	assert(q->started);
 	if (!queue_request_is_open(r))
-		return 0;
-	for (uint32_t i = 0; i < r->n_ids; i++) {
-		m = table_get(&q->mails, r->ids[i]);
-		n += m && mail_command(q, m, r);
+		return false;
+	for (unsigned looks = 0; looks < max; looks++) {
+		bool over;
+		struct mail *m = queue_request_next(q, r, cursor, &over);
+		if (over) {
+			if (r->verb == ADMIN_QUEUE_RETRY && r->all)
+				sites_try(q);
+			return false;
+		}
+		*count += m && mail_command(q, m, r);
 	}
-	for (; !r->n_ids && (m = table_from(&q->mails, id, &id)); id++)
-		n += mail_command(q, m, r);
-	if (r->verb == ADMIN_QUEUE_RETRY && r->all)
-		sites_try(q);
-	return n;
+	return true;
+}
+
+uint64_t queue_command(struct queue *q, const struct admin_request *r)
+{
+	uint64_t cursor = 0, count = 0;
+
+	while (queue_command_slice(q, r, &cursor, UINT32_MAX, &count))
+		;
+	return count;
 }

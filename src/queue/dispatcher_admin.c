@@ -1,7 +1,7 @@
 /* The operator's requests, from the control process. Lists go out in slices, a few rows a turn and
- * only as fast as control takes them, so that a million messages stop nobody. Commands run in the
- * turn, before the ledger is written: their answer leaves after what they changed is in the page
- * cache. Before the queue has started, requests wait. */
+ * only as fast as control takes them, so that a million messages stop nobody. Commands run in
+ * slices, too, in the turn, before the ledger is written: their answer leaves after what they
+ * changed is in the page cache. Before the queue has started, requests wait. */
 #include "queue/dispatcher_internal.h"
 #include "queue/dispatcher_trace.h"
 
@@ -167,6 +167,15 @@ static bool list_slice(struct dispatcher *d, struct request *q)
 	return true;
 }
 
+/* true: answered. What a slice has released is on its way while the next is looked at. */
+static bool command_slice(struct dispatcher *d, struct request *q)
+{
+	if (queue_command_slice(d->queue, &q->r, &q->cursor, COMMANDS_PER_TURN, &q->rows))
+		return false;
+	answer_end(q->peer, q->r.token, 0, "", q->rows);
+	return true;
+}
+
 static void on_admin_timer(struct loop_timer *t)
 {
 	loop_defer(&CONTAINER_OF(t, struct dispatcher, admin_timer)->turn);
@@ -179,9 +188,12 @@ void admin_run(struct dispatcher *d)
 	list_foreach_safe (n, tmp, &d->requests) {
 		struct request *q = CONTAINER_OF(n, struct request, node);
 		if (q->r.verb != ADMIN_QUEUE_LIST && q->r.verb != ADMIN_QUEUE_SHOW) {
-			uint64_t count = queue_command(d->queue, &q->r);
-			answer_end(q->peer, q->r.token, 0, "", count);
-			request_free(d, q);
+			if (d->book.failed && d->book.unwritten > COMMAND_UNWRITTEN_MAX)
+				busy = true;
+			else if (command_slice(d, q))
+				request_free(d, q);
+			else
+				more = true;
 		} else if (channel_backlog(q->peer->channel) > ADMIN_BACKLOG_MAX) {
 			busy = true;
 		} else if (list_slice(d, q)) {

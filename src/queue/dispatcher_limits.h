@@ -12,6 +12,9 @@
 #define MESSAGE_ARENA_MAX  (128u << 20)
 #define REQUESTS_MAX	   64u
 #define ROWS_PER_TURN	   200u
-#define ADMIN_BACKLOG_MAX  (1u << 20)
-#define INFLIGHT_WAIT_USEC (10 * USEC_PER_SEC)
-#define TICK_USEC	   USEC_PER_SEC
+#define COMMANDS_PER_TURN  1000u /* messages that a command looks at */
+/* A ledger that takes nothing for a moment and has so much to write: commands wait, too. */
+#define COMMAND_UNWRITTEN_MAX (1u << 20)
+#define ADMIN_BACKLOG_MAX     (1u << 20)
+#define INFLIGHT_WAIT_USEC    (10 * USEC_PER_SEC)
+#define TICK_USEC	      USEC_PER_SEC

@@ -59,23 +59,6 @@ static void row_make(
 	}
 }
 
-/* The next message to look at, by ids asked for or by order. */
-static struct mail *list_next(
-	struct queue *q, const struct admin_request *a, uint64_t *cursor, bool *ret_over)
-{
-	uint64_t id = 0;
-	struct mail *m;
-
-	if (a->n_ids) {
-		*ret_over = *cursor >= a->n_ids;
-		return *ret_over ? NULL : table_get(&q->mails, a->ids[(*cursor)++]);
-	}
-	m = table_from(&q->mails, *cursor, &id);
-	*ret_over = !m;
-	*cursor = m ? id + 1 : *cursor;
-	return m;
-}
-
 bool queue_list(struct queue *q, const struct admin_request *r, uint64_t *cursor, unsigned max,
 	void (*each)(void *arg, const struct queue_row *row), void *arg)
 {
@@ -84,7 +67,7 @@ bool queue_list(struct queue *q, const struct admin_request *r, uint64_t *cursor
 	for (unsigned rows = 0; rows < max && looks > 0; looks--) {
 		struct queue_row row;
 		bool over;
-		struct mail *m = list_next(q, r, cursor, &over);
+		struct mail *m = queue_request_next(q, r, cursor, &over);
 		if (over)
 			return false;
 		if (!m || !queue_match_mail(m, r))

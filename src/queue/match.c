@@ -86,3 +86,19 @@ bool queue_match_mail(const struct mail *m, const struct admin_request *a)
 	}
 	return false;
 }
+
+struct mail *queue_request_next(
+	struct queue *q, const struct admin_request *a, uint64_t *cursor, bool *ret_over)
+{
+	uint64_t id = 0;
+	struct mail *m;
+
+	if (a->n_ids) {
+		*ret_over = *cursor >= a->n_ids;
+		return *ret_over ? NULL : table_get(&q->mails, a->ids[(*cursor)++]);
+	}
+	m = table_from(&q->mails, *cursor, &id);
+	*ret_over = !m;
+	*cursor = m ? id + 1 : *cursor;
+	return m;
+}

@@ -158,6 +158,11 @@ bool queue_list(struct queue *q, const struct admin_request *r, uint64_t *cursor
 	void (*each)(void *arg, const struct queue_row *row), void *arg);
 /* RETRY, HOLD, RELEASE, DROP on all that match; returns how many messages. */
 uint64_t queue_command(struct queue *q, const struct admin_request *r);
+/* The same in slices, as queue_list: looks at `max` messages from *cursor (0) on and adds those
+ * that it acted on to *count; false when the command is over. What is queued throughout is met
+ * once. */
+bool queue_command_slice(struct queue *q, const struct admin_request *r, uint64_t *cursor,
+	unsigned max, uint64_t *count);
 
 struct queue_counts {
 	uint64_t messages, recipients, ready, deferred, held, in_flight;

@@ -114,3 +114,8 @@ struct span queue_state_name(const struct rcpt *r);
 bool queue_request_is_open(const struct admin_request *r);
 bool queue_match_mail(const struct mail *m, const struct admin_request *a);
 bool queue_match_rcpt(const struct mail *m, const struct rcpt *r, const struct admin_request *a);
+/* The next message to look at, by ids asked for or in order. *cursor (0 at first) is a place in the
+ * ids or the next id, so that it stays right whatever comes and goes between two calls. NULL and
+ * not over: an id that is not queued. */
+struct mail *queue_request_next(
+	struct queue *q, const struct admin_request *a, uint64_t *cursor, bool *ret_over);
