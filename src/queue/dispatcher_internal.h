@@ -117,6 +117,13 @@ struct dispatcher {
 		uint64_t next_checkpoint;	  /* not before */
 		struct writer_ticket first;
 	} book;
+	struct {
+		struct writer_ticket ticket;
+		struct loop_timer timer;
+		uint64_t began;		 /* the last sync for the queue; 0: none yet */
+		uint64_t wanted, covers; /* the queue's tickets: asked for; of the last sync */
+		bool running;
+	} sync;		  /* of the ledger, paced: LEDGER_PACE_USEC */
 	unsigned reports; /* being written */
 	struct loop_defer turn;
 	struct loop_timer due, tick, admin_timer;

@@ -32,13 +32,20 @@ static struct handed_job *job_new(struct dispatcher *d, uint64_t id, struct span
 	return j;
 }
 
+/* Its process has the outcome behind it, and room for another job. */
+static void job_ended(struct handed_job *j)
+{
+	if (j->peer && !j->ended)
+		j->peer->n_jobs--;
+	j->ended = true;
+}
+
 void handed_job_free(struct dispatcher *d, struct handed_job *j)
 {
 	(void)map_remove_u64(d->jobs, j->job);
 	if (tracing(d))
 		trace_over(d, j->job);
-	if (j->peer)
-		j->peer->n_jobs--;
+	job_ended(j);
 	list_remove(&j->node);
 	buf_done(&j->frame);
 	free(j->segments);
@@ -181,7 +188,7 @@ void dispatcher_outcome(struct dispatcher *d, struct peer *from, struct span pay
 	if (r == 0) {
 		struct handed_job *j = map_get_u64(d->jobs, o.job);
 		if (j)
-			j->ended = true;
+			job_ended(j);
 		d->about_job = j;
 		d->about_outcome = &o;
 		d->speaker = from;
@@ -232,7 +239,7 @@ static int on_outcome(struct peer *p, struct span payload)
 	}
 	/* It ended while there was no dispatcher. */
 	j = job_of(p, id);
-	j->ended = true;
+	job_ended(j);
 	struct late l = {.kind = LATE_OUTCOME, .peer = p, .payload = BUF_INIT(CHANNEL_FRAME_MAX)};
 	buf_put(&l.payload, payload);
 	if (l.payload.error)

@@ -18,3 +18,12 @@
 #define ADMIN_BACKLOG_MAX     (1u << 20)
 #define INFLIGHT_WAIT_USEC    (10 * USEC_PER_SEC)
 #define TICK_USEC	      USEC_PER_SEC
+#define ADMIN_BACKLOG_MAX     (1u << 20)
+#define INFLIGHT_WAIT_USEC    (10 * USEC_PER_SEC)
+#define TICK_USEC	      USEC_PER_SEC
+/* From the beginning of one sync of the ledger to that of the next, at least. No 250 waits for it,
+ * and what does (forgetting, reports, an operator's retry of what was not due) can wait so long;
+ * without a pause there is one for each turn under load, and each takes the disk from receivers,
+ * whose clients wait. The price: a power failure forgets the outcomes of that much more time; each
+ * of these is named possible-duplicate, as before. Drains and checkpoints do not wait. */
+#define LEDGER_PACE_USEC (2 * USEC_PER_MSEC)

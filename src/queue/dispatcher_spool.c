@@ -211,16 +211,11 @@ bool dispatcher_ledger_write(struct dispatcher *d)
 	return r == 0;
 }
 
-struct sync_ticket {
-	struct writer_ticket t;
-	struct dispatcher *d;
-	uint64_t ticket;
-};
+static void sync_due(struct dispatcher *d);
 
 static void on_synced(struct writer_ticket *t, int result)
 {
-	struct sync_ticket *s = CONTAINER_OF(t, struct sync_ticket, t);
-	struct dispatcher *d = s->d;
+	struct dispatcher *d = CONTAINER_OF(t, struct dispatcher, sync.ticket);
 
 	if (result < 0) {
 		log_text(LOG_LEVEL_ERROR, "ledger-unsynced", "%s", strerror(-result));
@@ -228,20 +223,45 @@ static void on_synced(struct writer_ticket *t, int result)
 	} else {
 		STATS_ADD(spool_commits_total, 1);
 	}
+	d->sync.running = false;
 	dispatcher_event(d);
-	queue_ledger_durable(d->queue, s->ticket, result);
-	free(s);
+	queue_ledger_durable(d->queue, d->sync.covers, result);
+	sync_due(d);
+}
+
+static void sync_begin(struct dispatcher *d)
+{
+	d->sync.running = true;
+	d->sync.covers = d->sync.wanted;
+	d->sync.began = loop_now_usec();
+	d->sync.ticket.done = on_synced;
+	ledger_sync(d->ledger, &d->sync.ticket);
+}
+
+/* One sync serves all tickets that came while the last one ran, and since it began. */
+static void sync_due(struct dispatcher *d)
+{
+	if (d->sync.running || d->sync.wanted == d->sync.covers)
+		return;
+	uint64_t from = d->sync.began + LEDGER_PACE_USEC;
+	/* A timer that cannot be set is no reason to wait for ever. */
+	if (d->sync.began == 0 || loop_now_usec() >= from ||
+		loop_timer_set(&d->sync.timer, from) < 0)
+		sync_begin(d);
+}
+
+static void on_sync_due(struct loop_timer *t)
+{
+	sync_due(CONTAINER_OF(t, struct dispatcher, sync.timer));
 }
 
 void dispatcher_ledger_sync(void *arg, uint64_t ticket)
 {
 	struct dispatcher *d = arg;
-	struct sync_ticket *s = calloc(1, sizeof(*s));
 
-	if (!s)
-		abort();
-	*s = (struct sync_ticket){.t.done = on_synced, .d = d, .ticket = ticket};
-	ledger_sync(d->ledger, &s->t);
+	d->sync.wanted = ticket;
+	d->sync.timer.fn = on_sync_due;
+	sync_due(d);
 }
 
 void dispatcher_ledger_boot(struct dispatcher *d)

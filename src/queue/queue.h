@@ -48,7 +48,8 @@ struct queue_report {
 struct queue_ops {
 	/* Not durable yet; order is kept. */
 	void (*ledger)(void *arg, uint8_t type, struct span payload);
-	/* queue_ledger_durable(q, ticket, r) must follow for everything appended so far. */
+	/* queue_ledger_durable(q, ticket, r) must follow for everything appended so far, with this
+	 * ticket or a later one. */
 	void (*ledger_sync)(void *arg, uint64_t ticket);
 	void (*expand)(void *arg, const struct expand_ask *ask);
 	void (*route)(void *arg, const struct expand_ask *ask);

@@ -1,6 +1,7 @@
 /* The dispatcher as a process, against the promises that it glues together: what was committed is
  * delivered or reported, once, whatever dies; doubles are named before they happen. */
 #include "dispatcher_world.h"
+#include "queue/dispatcher_limits.h"
 
 #include "base/clock.h"
 #include "ipc/spool_frames.h"
@@ -353,6 +354,32 @@ static void dispatcher__backlog(void **state)
 	with_world(backlog);
 }
 
+/* However much there is to sync, it is begun at most once in so long; and what waits is not
+ * forgotten. Time that passes only makes the bound wider. */
+static void paced(struct world *w)
+{
+	const unsigned n = 10000;
+	uint64_t begin = clock_monotonic_usec(), before = w->stats->spool_commits_total;
+
+	world_mail_many(w, n, "a@x.test", "u1@far.test", SPAN_LIT(TEXT));
+	WAIT_FOR(w->n_jobs == n && all_kept(w));
+	uint64_t syncs = w->stats->spool_commits_total - before;
+	uint64_t most = (clock_monotonic_usec() - begin) / LEDGER_PACE_USEC + 2;
+	print_message("%u messages, %llu syncs of at most %llu\n", n, (unsigned long long)syncs,
+		(unsigned long long)most);
+	assert_in_range(syncs, 1, most);
+	/* A single one does not wait for company. */
+	world_mail(w, 0, "a@x.test", "u2@far.test", SPAN_LIT(TEXT), true);
+	WAIT_FOR(w->n_jobs == n + 1 && all_kept(w));
+	WAIT_FOR(queue_is_empty(w));
+}
+static void dispatcher__paces_syncs_of_the_ledger(void **state)
+{
+	(void)state;
+	/* In memory, where a sync takes no time: it is the pause that bounds their number. */
+	with_world_in("/dev/shm", paced);
+}
+
 static void drain_in_flight(struct world *w)
 {
 	w->deliverer.habit = HABIT_KEEP;
@@ -555,6 +582,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(dispatcher__checkpoint),
 		cmocka_unit_test(dispatcher__compaction),
 		cmocka_unit_test(dispatcher__backlog),
+		cmocka_unit_test(dispatcher__paces_syncs_of_the_ledger),
 		cmocka_unit_test(dispatcher__drain_awaits_outcomes),
 		cmocka_unit_test(dispatcher__notices_are_not_believed),
 		cmocka_unit_test(dispatcher__damage_is_reported),

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -63,6 +64,9 @@ static void send_setup(struct world *w)
 	b = BUF_INIT(64);
 	wire_put_span(&b, SPAN_LIT("spool"));
 	world_send(w->supervisor, FRAME_FD, &b, w->folder_fd);
+	b = BUF_INIT(64);
+	wire_put_span(&b, SPAN_LIT("stats:0"));
+	world_send(w->supervisor, FRAME_FD, &b, w->stats_fd);
 }
 
 static void exec_dispatcher(int channel, const char *log)
@@ -207,17 +211,27 @@ static void play(void *arg)
 
 void with_world(void (*fn)(struct world *w))
 {
+	with_world_in("/tmp", fn);
+}
+
+void with_world_in(const char *where, void (*fn)(struct world *w))
+{
 	struct world *w = calloc(1, sizeof(*w));
 	struct play p = {w, fn};
 
 	if (!w)
 		abort();
-	(void)snprintf(w->folder, sizeof(w->folder), "/tmp/dispatcher-test-XXXXXX");
+	(void)snprintf(w->folder, sizeof(w->folder), "%s/dispatcher-test-XXXXXX", where);
 	if (!mkdtemp(w->folder))
 		fail_msg("mkdtemp");
 	assert_int_equal(chmod(w->folder, 0777), 0);
 	(void)snprintf(w->log, sizeof(w->log), "%s.log", w->folder);
 	w->folder_fd = open(w->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	w->stats_fd = memfd_create("stats", MFD_CLOEXEC);
+	assert_true(w->stats_fd >= 0 && ftruncate(w->stats_fd, STATS_SLOT_OCTETS) == 0);
+	void *page = mmap(NULL, STATS_SLOT_OCTETS, PROT_READ, MAP_SHARED, w->stats_fd, 0);
+	assert_ptr_not_equal(page, MAP_FAILED);
+	w->stats = page;
 	for (unsigned i = 0; i < RECEIVERS; i++)
 		init_actor(w, &w->receivers[i], ROLE_RECEIVER, i);
 	init_actor(w, &w->directory, ROLE_DIRECTORY, 0);
@@ -233,6 +247,8 @@ void with_world(void (*fn)(struct world *w))
 	for (unsigned i = 0; i < w->n_jobs; i++)
 		free(w->jobs[i].octets);
 	fd_close(w->folder_fd);
+	fd_close(w->stats_fd);
+	(void)munmap((void *)(uintptr_t)w->stats, STATS_SLOT_OCTETS);
 	remove_folder(w->folder);
 	(void)unlink(w->log);
 	free(w);

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include "base/stats.h"
 #include "ipc/admin.h"
 #include "ipc/frames.h"
 #include "ipc/job.h"
@@ -56,7 +57,8 @@ struct actor {
 };
 struct world {
 	char folder[64], log[96];
-	int folder_fd;
+	int folder_fd, stats_fd;
+	const struct stats *stats; /* the dispatcher's */
 	pid_t pid;
 	bool ready, closed;
 	struct channel *supervisor;
@@ -72,6 +74,7 @@ struct world {
 };
 /* Runs fn in a fiber with a dispatcher on an empty spool, and cleans up. */
 void with_world(void (*fn)(struct world *w));
+void with_world_in(const char *where, void (*fn)(struct world *w));
 /* Life of the dispatcher. start: living actors are older than it. */
 void world_start(struct world *w);
 void world_kill(struct world *w);
