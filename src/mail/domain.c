@@ -48,12 +48,11 @@ static size_t label_length(struct span s, size_t from, bool utf8)
 	size_t i = from;
 	bool hyphen_last = true; /* a label may neither begin nor end with a hyphen */
 	while (i < s.len) {
-		size_t n = utf8 ? utf8_non_ascii_length(s, i) : 0;
-		if (n == 0 && is_let_dig(octet_at(s, i)))
-			n = 1;
+		uint8_t c = octet_at(s, i);
+		size_t n = is_let_dig(c) ? 1 : utf8 && c >= 0x80 ? utf8_non_ascii_length(s, i) : 0;
 		if (n > 0)
 			hyphen_last = false;
-		else if (s.ptr[i] == '-' && i > from)
+		else if (c == '-' && i > from)
 			n = 1, hyphen_last = true;
 		else
 			break;

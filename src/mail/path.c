@@ -72,15 +72,18 @@ static size_t local_part_length(struct span s, bool utf8)
 	return octet_is(s, 0, '"') ? quoted_string_length(s, utf8) : dot_string_length(s, utf8);
 }
 
-/* The octets that a Domain or an address literal may have at s: up to the first that neither has.
- */
-static size_t domain_extent(struct span s, bool utf8)
+/* The Domain or address literal at the start of s. A name is scanned once: this runs several times
+ * for each recipient of a message. */
+static int domain_scan(struct span s, bool utf8, struct path *p)
 {
 	if (octet_is(s, 0, '[')) {
 		size_t close = span_index(s, ']');
-		return close < s.len ? close + 1 : 0;
+		p->domain = span_head(s, close < s.len ? close + 1 : 0);
+		return domain_parse(p->domain, utf8, &p->domain_kind);
 	}
-	return domain_length(s, utf8);
+	p->domain = span_head(s, domain_length(s, utf8));
+	p->domain_kind = DOMAIN_NAME;
+	return p->domain.len == 0 ? -EINVAL : p->domain.len > DOMAIN_MAX ? -ERANGE : 0;
 }
 
 static int path_check_lengths(const struct path *p)
@@ -91,20 +94,17 @@ static int path_check_lengths(const struct path *p)
 	return 0;
 }
 
-/* A Mailbox at the start of s; its end is ret_path->text's. */
-static int mailbox_scan(struct span s, bool utf8, struct path *ret_path)
+/* A Mailbox at the start of s, whose local part has so many octets; its end is ret_path->text's. */
+static int mailbox_scan(struct span s, size_t local, bool utf8, struct path *ret_path)
 {
 	struct path p = {0};
-	size_t local = local_part_length(s, utf8);
 	if (local == 0 || !octet_is(s, local, '@'))
 		return -EINVAL;
-	struct span behind = span_from(s, local + 1);
-	p.local = span_head(s, local);
-	p.domain = span_head(behind, domain_extent(behind, utf8));
-	p.text = span_head(s, local + 1 + p.domain.len);
-	int r = domain_parse(p.domain, utf8, &p.domain_kind);
+	int r = domain_scan(span_from(s, local + 1), utf8, &p);
 	if (r < 0)
 		return r;
+	p.local = span_head(s, local);
+	p.text = span_head(s, local + 1 + p.domain.len);
 	r = path_check_lengths(&p);
 	if (r < 0)
 		return r;
@@ -162,7 +162,7 @@ int path_parse(
 				return -EINVAL;
 			inner = span_from(inner, route);
 		}
-		int r = mailbox_scan(inner, utf8, &p);
+		int r = mailbox_scan(inner, local_part_length(inner, utf8), utf8, &p);
 		if (r < 0)
 			return r;
 	}
@@ -180,13 +180,14 @@ int mailbox_parse(struct span in, bool utf8, bool allow_local, struct path *ret_
 
 	if (in.len == 0)
 		return -EINVAL;
-	if (allow_local && local_part_length(in, utf8) == in.len) {
+	size_t local = local_part_length(in, utf8);
+	if (allow_local && local == in.len) {
 		p = path_without_domain(in);
 		int r = path_check_lengths(&p);
 		if (r < 0)
 			return r;
 	} else {
-		int r = mailbox_scan(in, utf8, &p);
+		int r = mailbox_scan(in, local, utf8, &p);
 		if (r < 0)
 			return r;
 	}
@@ -246,15 +247,18 @@ void local_part_quoted(struct span meaning, struct buf *out)
 
 void path_canonical(const struct path *p, struct buf *out)
 {
-	struct buf meaning = BUF_INIT(p->local.len + 1);
-
 	if (p->is_null)
 		return;
-	local_part_unquoted(p->local, false, &meaning);
-	if (meaning.error < 0 && out->error == 0)
-		out->error = meaning.error;
-	local_part_quoted(buf_span(&meaning), out);
-	buf_done(&meaning);
+	if (octet_is(p->local, 0, '"')) {
+		struct buf meaning = BUF_INIT(p->local.len + 1);
+		local_part_unquoted(p->local, false, &meaning);
+		if (meaning.error < 0 && out->error == 0)
+			out->error = meaning.error;
+		local_part_quoted(buf_span(&meaning), out);
+		buf_done(&meaning);
+	} else {
+		buf_put(out, p->local); /* a Dot-string says what it means */
+	}
 	if (p->domain_kind == DOMAIN_NONE)
 		return;
 	buf_char(out, '@');

@@ -8,7 +8,7 @@ struct expansion {
 	const struct expand_ask *ask;
 	struct arena *arena;
 	struct map *seen;  /* canonical addresses met, so that loops end and duplicates are one */
-	struct span *todo; /* breadth first; a list, no recursion */
+	struct path *todo; /* breadth first; a list, no recursion */
 	uint8_t *depth;
 	uint32_t n_todo, room;
 	struct expand_child *children;
@@ -16,8 +16,9 @@ struct expansion {
 	bool too_many, unreadable;
 };
 
+/* In its canonical form, in the arena; *ret is that, parsed. */
 static int canonical(struct expansion *x, struct span written, const struct config_domain *home,
-	struct span *ret)
+	struct path *ret)
 {
 	struct path p;
 	struct buf b = BUF_INIT(1024);
@@ -25,25 +26,35 @@ static int canonical(struct expansion *x, struct span written, const struct conf
 	if (mailbox_parse(written, true, true, &p) < 0)
 		return -EINVAL;
 	path_canonical(&p, &b);
-	if (p.domain.len == 0 && home)
-		buf_printf(&b, "@%s", home->name);
-	struct span s = b.error ? SPAN_NULL : arena_span(x->arena, buf_span(&b));
+	size_t domain = p.domain.len;
+	if (domain == 0 && home) {
+		domain = strlen(home->name);
+		p.domain_kind = DOMAIN_NAME;
+		buf_char(&b, '@');
+		buf_str(&b, home->name);
+	}
+	p.text = b.error ? SPAN_NULL : arena_span(x->arena, buf_span(&b));
 	buf_done(&b);
-	*ret = s;
-	return s.ptr ? 0 : -ENOMEM;
+	if (!p.text.ptr)
+		return -ENOMEM;
+	p.local = span_head(p.text, p.text.len - (domain ? domain + 1 : 0));
+	p.domain = span_from(p.text, p.text.len - domain);
+	*ret = p;
+	return 0;
 }
 
 /* Local addresses are one whatever their case; elsewhere the local part's case may mean something
  * (RFC 5321 2.4), and the domain is in lower case already. */
-static int see(struct expansion *x, struct span address, bool *ret_new)
+static int see(struct expansion *x, const struct path *p, bool *ret_new)
 {
+	struct span address = p->text;
 	char *key = arena_str(x->arena, address);
 
-	if (!key)
+	if (!x->seen)
+		x->seen = map_new(0);
+	if (!key || !x->seen)
 		return -ENOMEM;
-	struct path p;
-	bool local = mailbox_parse(address, true, true, &p) == 0 &&
-		     (p.domain.len == 0 || config_domain(x->route->config, p.domain));
+	bool local = p->domain.len == 0 || config_domain(x->route->config, p->domain);
 	for (size_t i = 0; local && i < address.len; i++)
 		key[i] = (char)(key[i] >= 'A' && key[i] <= 'Z' ? key[i] + 32 : key[i]);
 	int r = map_put(x->seen, span_make(key, address.len), key);
@@ -51,7 +62,7 @@ static int see(struct expansion *x, struct span address, bool *ret_new)
 	return r == -EEXIST ? 0 : r;
 }
 
-static int push(struct expansion *x, struct span address, uint8_t depth)
+static int push(struct expansion *x, const struct path *address, uint8_t depth)
 {
 	bool fresh;
 	int r = see(x, address, &fresh);
@@ -64,7 +75,7 @@ static int push(struct expansion *x, struct span address, uint8_t depth)
 	}
 	if (x->n_todo == x->room) {
 		uint32_t room = x->room ? x->room * 2 : 16;
-		struct span *todo = arena_alloc(x->arena, room * sizeof(*todo));
+		struct path *todo = arena_alloc(x->arena, room * sizeof(*todo));
 		uint8_t *depths = arena_alloc(x->arena, room);
 		if (!todo || !depths)
 			return -ENOMEM;
@@ -76,12 +87,12 @@ static int push(struct expansion *x, struct span address, uint8_t depth)
 		x->depth = depths;
 		x->room = room;
 	}
-	x->todo[x->n_todo] = address;
+	x->todo[x->n_todo] = *address;
 	x->depth[x->n_todo++] = depth;
 	return 0;
 }
 
-static int add_child(struct expansion *x, struct span address)
+static int add_child(struct expansion *x, const struct path *address)
 {
 	if (x->n_children >= EXPAND_MAX) {
 		x->too_many = true;
@@ -99,9 +110,9 @@ static int add_child(struct expansion *x, struct span address)
 	}
 	struct expand_child *c = &x->children[x->n_children++];
 	struct expand_ask ask = *x->ask;
-	ask.address = address;
-	c->address = address;
-	return route_next_hop(x->route, &ask, x->arena, &c->hop);
+	ask.address = address->text;
+	c->address = address->text;
+	return route_path_hop(x->route, &ask, address, x->arena, &c->hop);
 }
 
 static int push_targets(
@@ -110,12 +121,12 @@ static int push_targets(
 	int r = 0;
 
 	for (uint32_t i = 0; r == 0 && i < alias->n_targets; i++) {
-		struct span target;
+		struct path target;
 		r = canonical(x, alias->targets[i], l->domain, &target);
 		if (r == -EINVAL)
 			r = 0;
 		else if (r == 0)
-			r = push(x, target, (uint8_t)(x->depth[at] + 1));
+			r = push(x, &target, (uint8_t)(x->depth[at] + 1));
 	}
 	return r;
 }
@@ -143,18 +154,19 @@ static int add_mailbox(struct expansion *x, struct local *l, uint32_t at)
 	const struct users_file *u = l->tables->users;
 	bool own = l->base.len == l->name.len || (u && users_file_has(u, buf_span(&l->name)));
 	struct buf written = BUF_INIT(1024);
-	struct span base;
+	struct path base;
 	bool fresh = true;
 
 	if (own || !local_user(l))
-		return add_child(x, x->todo[at]);
+		return add_child(x, &x->todo[at]);
 	local_part_quoted(l->base, &written);
-	buf_printf(&written, "@%s", l->domain->name);
+	buf_char(&written, '@');
+	buf_str(&written, l->domain->name);
 	int r = written.error ? written.error : canonical(x, buf_span(&written), NULL, &base);
 	buf_done(&written);
 	if (r == 0)
-		r = see(x, base, &fresh);
-	return r < 0 || !fresh ? r : add_child(x, base);
+		r = see(x, &base, &fresh);
+	return r < 0 || !fresh ? r : add_child(x, &base);
 }
 
 static int expand_local(struct expansion *x, struct local *l, uint32_t at)
@@ -165,7 +177,7 @@ static int expand_local(struct expansion *x, struct local *l, uint32_t at)
 
 	if (alias && x->depth[at] < EXPAND_DEPTH) {
 		if (user && names_itself(alias, l))
-			r = add_child(x, x->todo[at]);
+			r = add_child(x, &x->todo[at]);
 		return r < 0 ? r : push_targets(x, l, alias, at);
 	}
 	if (alias) {
@@ -175,10 +187,10 @@ static int expand_local(struct expansion *x, struct local *l, uint32_t at)
 	}
 	if (!user && !local_is_postmaster(l) && l->domain->catch_all &&
 		x->depth[at] < EXPAND_DEPTH) {
-		struct span target;
+		struct path target;
 		r = canonical(x, span_str(l->domain->catch_all), l->domain, &target);
-		if (r == 0 && !span_equal_nocase(target, x->todo[at]))
-			return push(x, target, (uint8_t)(x->depth[at] + 1));
+		if (r == 0 && !span_equal_nocase(target.text, x->todo[at].text))
+			return push(x, &target, (uint8_t)(x->depth[at] + 1));
 		if (r < 0 && r != -EINVAL)
 			return r;
 	}
@@ -187,11 +199,10 @@ static int expand_local(struct expansion *x, struct local *l, uint32_t at)
 
 static int expand_one(struct expansion *x, uint32_t at)
 {
-	struct path p;
 	struct local l;
 
-	if (mailbox_parse(x->todo[at], true, true, &p) < 0 || !local_find(x->route, &p, &l))
-		return add_child(x, x->todo[at]);
+	if (!local_find(x->route, &x->todo[at], &l))
+		return add_child(x, &x->todo[at]);
 	/* An alias may be missing: nothing is final until the table can be read. */
 	x->unreadable |= l.tables->unreadable;
 	int r = expand_local(x, &l, at);
@@ -199,17 +210,21 @@ static int expand_one(struct expansion *x, uint32_t at)
 	return r;
 }
 
+static bool is_foreign(const struct route *r, const struct path *p)
+{
+	return p->domain_kind == DOMAIN_NAME && !config_domain(r->config, p->domain);
+}
+
 int route_expand(const struct route *r, const struct expand_ask *ask, struct arena *a,
 	struct expand_answer *ret)
 {
-	struct expansion x = {.route = r, .ask = ask, .arena = a, .seen = map_new(0)};
-	struct span first;
-	int e = x.seen ? 0 : -ENOMEM;
+	struct expansion x = {.route = r, .ask = ask, .arena = a};
+	struct path first;
 
+	int e = canonical(&x, ask->address, NULL, &first);
+	/* What is not ours stays what it is: no list, nothing to be seen twice. */
 	if (e == 0)
-		e = canonical(&x, ask->address, NULL, &first);
-	if (e == 0)
-		e = push(&x, first, 0);
+		e = is_foreign(r, &first) ? add_child(&x, &first) : push(&x, &first, 0);
 	for (uint32_t i = 0; e == 0 && i < x.n_todo; i++)
 		e = expand_one(&x, i);
 	map_free(x.seen);

@@ -17,3 +17,6 @@ bool local_user(const struct local *l);
 /* A name that is not found may exist all the same: a table is unreadable, or some of its lines. */
 bool local_in_doubt(const struct local *l);
 bool local_is_postmaster(const struct local *l);
+/* route_next_hop of ask->address, which is p, parsed already. */
+MUST_CHECK int route_path_hop(const struct route *r, const struct expand_ask *ask,
+	const struct path *p, struct arena *a, struct hop *ret);

@@ -239,7 +239,6 @@ int route_next_hop(
 	const struct route *r, const struct expand_ask *ask, struct arena *a, struct hop *ret)
 {
 	struct path p;
-	struct local l;
 
 	if (mailbox_parse(ask->address, true, true, &p) < 0) {
 		*ret = (struct hop){.kind = HOP_FAIL,
@@ -247,16 +246,24 @@ int route_next_hop(
 			.text = SPAN_LIT("not an address")};
 		return 0;
 	}
-	bool local = local_find(r, &p, &l);
+	return route_path_hop(r, ask, &p, a, ret);
+}
+
+int route_path_hop(const struct route *r, const struct expand_ask *ask, const struct path *p,
+	struct arena *a, struct hop *ret)
+{
+	struct local l;
+
+	bool local = local_find(r, p, &l);
 	if (ask->via.len) {
-		int e = override_hop(ask, &p, local ? l.domain->name : NULL, a, ret);
+		int e = override_hop(ask, p, local ? l.domain->name : NULL, a, ret);
 		if (local)
 			local_done(&l);
 		return e;
 	}
 	if (!local)
-		return foreign_hop(r, &p, ask, a, ret);
-	struct choice choice = block_for(r, &p, ask);
+		return foreign_hop(r, p, ask, a, ret);
+	struct choice choice = block_for(r, p, ask);
 	int e = 0;
 	if (l.tables->unreadable) {
 		*ret = (struct hop){.kind = HOP_TEMPORARY,
@@ -265,9 +272,9 @@ int route_next_hop(
 	} else if (choice.unknown) {
 		*ret = table_unreadable;
 	} else if (choice.block && choice.exact) {
-		e = block_hop(&choice, &p, l.domain->name, a, ret);
+		e = block_hop(&choice, p, l.domain->name, a, ret);
 	} else if (local_user(&l) || local_is_postmaster(&l) || l.domain->catch_all) {
-		e = route_target_hop(&l.domain->deliver, &p, l.domain->name, a, ret);
+		e = route_target_hop(&l.domain->deliver, p, l.domain->name, a, ret);
 	} else if (local_in_doubt(&l)) {
 		*ret = (struct hop){.kind = HOP_TEMPORARY,
 			.enhanced = SPAN_LIT("4.3.0"),

@@ -50,10 +50,16 @@ static int server(
 	h->port = t->port;
 	h->host = arena_span(a, span_str(t->host));
 	h->path = arena_span(a, span_str(t->path));
-	if (t->path)
-		buf_printf(&site, "%s:unix:%s", word, t->path);
-	else
-		buf_printf(&site, "%s://%s:%u", word, t->host, t->port);
+	buf_str(&site, word);
+	if (t->path) {
+		buf_str(&site, ":unix:");
+		buf_str(&site, t->path);
+	} else {
+		buf_str(&site, "://");
+		buf_str(&site, t->host);
+		buf_char(&site, ':');
+		buf_u64(&site, t->port);
+	}
 	return keep(&site, a, &h->site);
 }
 
