@@ -11,6 +11,7 @@
 #include "ipc/asker.h"
 #include "ipc/resolve_client.h"
 #include "ipc/sign_client.h"
+#include "net/https.h"
 
 /* Each takes a fiber and an fd; the dispatcher's limits lie below. */
 #define DELIVERER_JOBS_MAX 1000u
@@ -115,8 +116,7 @@ static struct deliverer *deliverer_of(struct role_process *p)
 static void load_files(struct deliverer *self, const struct role_process *p)
 {
 	ways_load(self->out.ways, p);
-	if (sts_set_roots(self->out.sts, ways_roots(self->out.ways)) < 0)
-		log_text(LOG_LEVEL_ERROR, "no-memory", "policies cannot be fetched");
+	sts_set_roots(self->out.sts, ways_roots(self->out.ways));
 }
 
 static int deliverer_start(struct role_process *p)
@@ -181,6 +181,7 @@ static void deliverer_drain(struct role_process *p, uint64_t grace_usec)
 
 const struct role_ops deliverer_role = {
 	.role = ROLE_DELIVERER,
+	.load = https_load,
 	.start = deliverer_start,
 	.peer = deliverer_peer,
 	.reload = deliverer_reload,

@@ -15,6 +15,7 @@
 #include "deliver/candidate.h"
 #include "deliver/smtp_open.h"
 #include "net/certificate.h"
+#include "net/https.h"
 
 #define CONNECT_USEC (10 * USEC_PER_SEC)
 #define COMMAND_USEC (20 * USEC_PER_SEC)
@@ -29,18 +30,14 @@ struct prober {
 static int read_roots(struct ways *ways, const struct config *c)
 {
 	const char *path = config_roots_path(c);
-	struct buf pem = BUF_INIT(WAY_FILE_MAX + BUF_READ_STEP);
 	CLEANUP(fd_closep) int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-	int r = path && fd < 0 ? -errno : fd >= 0 ? buf_read_fd(&pem, fd) : 0;
-	if (r >= 0 && pem.len > 0)
-		r = ways_add_roots(ways, "", buf_span(&pem));
-	buf_done(&pem);
-	return r;
+	return path && fd < 0 ? -errno : fd >= 0 ? ways_add_roots(ways, "", fd, true) : 0;
 }
 
 int prober_new(const struct config *c, struct resolve_client *resolver, struct prober **ret_prober)
 {
 	struct prober *p = calloc(1, sizeof(*p));
+	const char *why;
 	if (!p)
 		return -ENOMEM;
 	p->config = p->out.config = c;
@@ -52,9 +49,11 @@ int prober_new(const struct config *c, struct resolve_client *resolver, struct p
 		r = read_roots(p->out.ways, c);
 	/* The server's folder of policies is its own: a stranger's file would be in its way. */
 	if (r >= 0)
+		r = https_load(&why);
+	if (r >= 0)
 		r = sts_new(-1, &p->out.sts);
 	if (r >= 0)
-		r = sts_set_roots(p->out.sts, ways_roots(p->out.ways));
+		sts_set_roots(p->out.sts, ways_roots(p->out.ways));
 	if (r < 0) {
 		prober_free(p);
 		return r;
@@ -154,7 +153,7 @@ static int look_at(struct smtp_client *c, const struct way *way, const struct ca
 		return -ENOMEM;
 	for (unsigned i = 0; i < n; i++)
 		add_certificate(ret, sk_X509_value(chain, (int)i), a);
-	ret->webpki = arena_span(a, span_str(judge(way->roots, chain, name)));
+	ret->webpki = arena_span(a, span_str(judge(roots_store(way->roots), chain, name)));
 	return 0;
 }
 

@@ -26,7 +26,6 @@
 #define FILE_HEAD_MAX 128u
 #define DOMAIN_MAX    253u
 #define WEEK_SEC      (7u * 24u * 3600u)
-#define ROOTS_MAX     (8u << 20)
 
 struct entry {
 	char *domain;
@@ -43,7 +42,7 @@ struct entry {
 };
 struct sts {
 	int folder;
-	struct buf roots;
+	struct roots *roots;
 	struct map *entries;
 	unsigned fetching;
 	struct cond slot;
@@ -55,14 +54,12 @@ int sts_new(int folder, struct sts **ret_sts)
 	if (!s)
 		return -ENOMEM;
 	s->folder = folder;
-	s->roots = BUF_INIT(ROOTS_MAX);
 	s->entries = map_new(0);
 	cond_init(&s->slot);
 	if (!s->entries) {
 		free(s);
 		return -ENOMEM;
 	}
-	https_init();
 	*ret_sts = s;
 	return 0;
 }
@@ -83,15 +80,14 @@ void sts_free(struct sts *s)
 	while ((e = map_next(s->entries, &cursor)) != NULL)
 		entry_free(e);
 	map_free(s->entries);
-	buf_done(&s->roots);
+	roots_unref(s->roots);
 	free(s);
 }
 
-int sts_set_roots(struct sts *s, struct span pem)
+void sts_set_roots(struct sts *s, struct roots *roots)
 {
-	buf_reset(&s->roots);
-	buf_put(&s->roots, pem);
-	return s->roots.error;
+	roots_unref(s->roots);
+	s->roots = roots_ref(roots);
 }
 
 static void make_room(struct sts *s)
@@ -277,11 +273,12 @@ SUSPENDS static void fetch_now(
 		.stored = {.folder = s->folder, .domain = e->domain, .fetched_sec = now_sec()},
 		.arena = arena_new(256 * 1024),
 	};
-	struct buf roots = BUF_INIT(ROOTS_MAX); /* a reload may replace them meanwhile */
-	buf_put(&roots, buf_span(&s->roots));
+	struct buf roots = BUF_INIT(ROOTS_FILE_MAX + BUF_READ_STEP);
+	int r = s->roots ? roots_read(s->roots, &roots) : 0;
 	j.fetch.roots = buf_span(&roots);
 	memcpy(j.stored.id, id.ptr, MIN(id.len, (size_t)STS_ID_MAX));
-	int r = j.arena && !roots.error ? offload_call(fetch_work, &j) : -ENOMEM;
+	if (r >= 0)
+		r = j.arena ? offload_call(fetch_work, &j) : -ENOMEM;
 	if (r < 0) {
 		fetch_failed(e,
 			j.fetch.webpki	? STS_WEBPKI

@@ -1,5 +1,6 @@
 /* The MTA-STS policy of a domain (RFC 8461): asked for, fetched, kept. */
 #pragma once
+#include "deliver/roots.h"
 #include "deliver/sts_policy.h"
 #include "deliver/tls_policy.h"
 #include "ipc/resolve_client.h"
@@ -15,8 +16,8 @@ struct sts;
 /* folder: where policies outlive the process, borrowed; -1: nowhere. */
 MUST_CHECK int sts_new(int folder, struct sts **ret_sts);
 void sts_free(struct sts *s); /* nothing may be fetching; NULL allowed */
-/* Roots in PEM for the HTTPS servers' certificates; copied. */
-MUST_CHECK int sts_set_roots(struct sts *s, struct span pem);
+/* For the HTTPS servers' certificates; a reference is taken. NULL: none. */
+void sts_set_roots(struct sts *s, struct roots *roots);
 
 enum sts_problem { STS_FINE, STS_FETCH_FAILED, STS_BROKEN, STS_WEBPKI };
 struct sts_answer {

@@ -10,6 +10,7 @@
  * A session is resumed only under the same key, which has the policy in it: a session made without
  * verification is never the basis of a verified connection. */
 #include "deliver/tls_client.h"
+#include "deliver/roots.h"
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
@@ -217,7 +218,8 @@ static int prepare(struct tls_client *t, const struct tls_target *g, SSL **ret_s
 		return -ENOMEM;
 	SSL_set_connect_state(ssl);
 	int r = set_tag(t, ssl, g->key);
-	if (r >= 0 && g->roots && SSL_set1_verify_cert_store(ssl, g->roots) != 1)
+	X509_STORE *roots = r >= 0 ? roots_store(g->roots) : NULL;
+	if (roots && SSL_set1_verify_cert_store(ssl, roots) != 1)
 		r = -ENOMEM;
 	if (r >= 0 && g->certificate &&
 		SSL_use_cert_and_key(ssl, g->certificate->leaf, g->certificate_key,

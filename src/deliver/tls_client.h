@@ -22,7 +22,7 @@ struct tls_target {
 	unsigned n_names;
 	const char *const *fingerprints;
 	size_t n_fingerprints;
-	X509_STORE *roots;
+	struct roots *roots; /* parsed by the first handshake, if they were not; NULL: none */
 	const struct certificate *certificate; /* of ours, with its key; NULL: none */
 	EVP_PKEY *certificate_key;
 	const struct dane *dane; /* for DANE */

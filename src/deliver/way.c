@@ -14,14 +14,13 @@
 struct way_files {
 	struct list node;
 	char *name;
-	X509_STORE *roots;
+	struct roots *roots;
 	char *user, *password;
 	struct shown *shown;
 	bool has_credentials; /* the file was there */
 };
 struct ways {
 	struct list files;
-	struct buf roots; /* the default ones as they were read */
 	const struct remote_signer *signer;
 };
 
@@ -32,7 +31,6 @@ int ways_new(const struct remote_signer *signer, struct ways **ret_ways)
 		return -ENOMEM;
 	list_init(&w->files);
 	w->signer = signer;
-	w->roots = BUF_INIT(WAY_FILE_MAX);
 	*ret_ways = w;
 	return 0;
 }
@@ -58,7 +56,7 @@ static void ways_clear(struct ways *w)
 	list_foreach_safe (n, next, &w->files) {
 		struct way_files *f = CONTAINER_OF(n, struct way_files, node);
 		list_remove(n);
-		X509_STORE_free(f->roots);
+		roots_unref(f->roots);
 		wipe(f->user);
 		wipe(f->password);
 		shown_unref(f->shown);
@@ -69,10 +67,8 @@ static void ways_clear(struct ways *w)
 
 void ways_free(struct ways *w)
 {
-	if (w) {
+	if (w)
 		ways_clear(w);
-		buf_done(&w->roots);
-	}
 	free(w);
 }
 
@@ -100,37 +96,24 @@ static struct way_files *files_get(struct ways *w, const char *name)
 	return f;
 }
 
-int ways_add_roots(struct ways *w, const char *name, struct span pem)
+int ways_add_roots(struct ways *w, const char *name, int fd, bool now)
 {
 	struct way_files *f = files_get(w, name);
-	X509_STORE *store = X509_STORE_new();
-	BIO *bio = BIO_new_mem_buf(pem.ptr, (int)MIN(pem.len, (size_t)WAY_FILE_MAX));
-	unsigned n = 0;
-	if (f && store && bio) {
-		X509 *root;
-		while ((root = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
-			n += X509_STORE_add_cert(store, root) == 1;
-			X509_free(root);
-		}
-	}
-	ERR_clear_error(); /* the end of the file is one */
-	BIO_free(bio);
-	if (!f || n == 0) {
-		X509_STORE_free(store);
-		return f ? -EBADMSG : -ENOMEM;
-	}
-	X509_STORE_free(f->roots);
-	f->roots = store;
-	if (*name == '\0') {
-		buf_reset(&w->roots);
-		buf_put(&w->roots, pem);
-	}
+	struct roots *roots;
+	int r = f ? roots_new(fd, now, &roots) : -ENOMEM;
+
+	if (r < 0)
+		return r;
+	roots_unref(f->roots);
+	f->roots = roots;
 	return 0;
 }
 
-struct span ways_roots(const struct ways *w)
+struct roots *ways_roots(const struct ways *w)
 {
-	return w->roots.error ? SPAN_NULL : buf_span(&w->roots);
+	const struct way_files *all = files_find(w, "");
+
+	return all ? all->roots : NULL;
 }
 
 /* The first line that is no comment: USER:PASSWORD. */
@@ -218,10 +201,25 @@ static void load_files(struct ways *w, const struct role_process *p, const char 
 	}
 }
 
+/* Nobody has written the system's: they are believed until a handshake needs them. */
+static void load_roots(struct ways *w, const struct role_process *p)
+{
+	size_t cursor = 0;
+	const char *name;
+	int fd;
+
+	while ((fd = role_next_fd(p, "ca:", &cursor, &name)) >= 0) {
+		name += strlen("ca:");
+		int r = ways_add_roots(w, name, fd, *name || role_config(p)->tls_ca);
+		if (r < 0)
+			say_unusable("roots-unusable", name, r);
+	}
+}
+
 void ways_load(struct ways *w, const struct role_process *p)
 {
 	ways_clear(w);
-	load_files(w, p, "ca:", ways_add_roots, "roots-unusable");
+	load_roots(w, p);
 	load_files(w, p, "credentials:", ways_add_credentials, "credentials-unusable");
 	load_files(w, p, "shown-certificate:", ways_add_certificate, "shown-certificate-unusable");
 }
@@ -350,8 +348,8 @@ int way_find(const struct ways *w, const struct config *c, const struct job *job
 	/* A route's own roots that could not be read are not replaced by the system's. */
 	way.own_roots = o->tls_ca || (mine && mine->roots);
 	const struct way_files *roots = way.own_roots ? mine : all;
-	if (roots && roots->roots && X509_STORE_up_ref(roots->roots) == 1)
-		way.roots = roots->roots;
+	if (roots)
+		way.roots = roots_ref(roots->roots);
 	if (mine && mine->shown) {
 		mine->shown->refs++;
 		way.shown = mine->shown;
@@ -363,7 +361,7 @@ int way_find(const struct ways *w, const struct config *c, const struct job *job
 
 void way_done(struct way *way)
 {
-	X509_STORE_free(TAKE(way->roots));
+	roots_unref(TAKE(way->roots));
 	shown_unref(TAKE(way->shown));
 	if (way->password)
 		OPENSSL_cleanse((char *)(uintptr_t)way->password, strlen(way->password));

@@ -3,6 +3,7 @@
  * it began with. */
 #pragma once
 #include "config/config.h"
+#include "deliver/roots.h"
 #include "ipc/job.h"
 #include "net/certificate.h"
 #include "net/remote_key.h"
@@ -26,9 +27,10 @@ void ways_free(struct ways *w); /* NULL allowed; wipes the passwords */
  * logged (roots-unusable, credentials-unusable, shown-certificate-unusable); the jobs that need it
  * are deferred. */
 void ways_load(struct ways *w, const struct role_process *p);
-struct span ways_roots(const struct ways *w); /* the default ones, PEM; borrowed */
-/* One file's text, as ways_load does: for tests too. name: "" for the default roots. */
-MUST_CHECK int ways_add_roots(struct ways *w, const char *name, struct span pem);
+struct roots *ways_roots(const struct ways *w); /* the default ones, borrowed; NULL: none */
+/* name: "" for the default roots; now: parsed at once (roots.h). */
+MUST_CHECK int ways_add_roots(struct ways *w, const char *name, int fd, bool now);
+/* One file's text, as ways_load does: for tests too. */
 MUST_CHECK int ways_add_credentials(struct ways *w, const char *name, struct span text);
 MUST_CHECK int ways_add_certificate(struct ways *w, const char *name, struct span pem);
 
@@ -44,7 +46,7 @@ struct way {
 	size_t n_names;
 	const char *const *fingerprints;
 	size_t n_fingerprints;
-	X509_STORE *roots; /* owned by the way: way_done; NULL: there are none */
+	struct roots *roots; /* a reference of the way's: way_done; NULL: there are none */
 	bool own_roots;
 	struct way_source from_v4, from_v6;
 	struct way_source *pool; /* all of the route's, for another try (way_switch_source) */

@@ -10,6 +10,7 @@
 #include "directory/logins.h"
 #include "directory/submit.h"
 #include "directory/tables.h"
+#include "route/users_sqlite.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -318,6 +319,7 @@ static void directory_drain(struct role_process *p, uint64_t grace_usec)
 
 const struct role_ops directory_role = {
 	.role = ROLE_DIRECTORY,
+	.load = users_sqlite_load,
 	.start = directory_start,
 	.peer = directory_peer,
 	.reload = directory_reload,

@@ -3,6 +3,9 @@
  * files, a ceiling on octets and time. Whoever chooses the url (a stranger's DNS record does) can
  * only make us speak to a host that proves that name. */
 #include "net/https.h"
+#include "base/library.h"
+/* Its macros would call the functions by their names, not through the table. */
+#define CURL_DISABLE_TYPECHECK
 #include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,9 +13,28 @@
 #define CONNECT_MSEC	8000L
 #define POST_ANSWER_MAX 65536u /* octets that a POST's answer may have */
 
-void https_init(void)
+#define CALLS(F)                                                                                   \
+	F(curl_global_init)                                                                        \
+	F(curl_easy_init)                                                                          \
+	F(curl_easy_setopt)                                                                        \
+	F(curl_easy_perform)                                                                       \
+	F(curl_easy_getinfo)                                                                       \
+	F(curl_easy_strerror)                                                                      \
+	F(curl_easy_cleanup)                                                                       \
+	F(curl_slist_append)                                                                       \
+	F(curl_slist_free_all)
+
+static LIBRARY_TABLE(CALLS) curl;
+
+int https_load(const char **ret_why)
 {
-	(void)curl_global_init(CURL_GLOBAL_ALL);
+	static const char *const names[] = {CALLS(LIBRARY_NAME)};
+	int r = library_load(SONAME_CURL, names, ARRAY_LEN(names), &curl, ret_why);
+
+	if (r < 0)
+		return r;
+	*ret_why = "libcurl does not initialise";
+	return curl.curl_global_init(CURL_GLOBAL_ALL) == CURLE_OK ? 0 : -ENOMEM;
 }
 
 struct transfer {
@@ -61,7 +83,7 @@ static struct curl_slist *resolved(const struct https_exchange *x)
 			buf_char(&b, ']');
 	}
 	buf_char(&b, '\0');
-	struct curl_slist *list = b.error ? NULL : curl_slist_append(NULL, b.ptr);
+	struct curl_slist *list = b.error ? NULL : curl.curl_slist_append(NULL, b.ptr);
 	buf_done(&b);
 	return list;
 }
@@ -71,13 +93,13 @@ static struct curl_slist *fields(const struct https_exchange *x)
 	struct buf b = BUF_INIT(256);
 	buf_printf(&b, "Content-Type: %s", x->type);
 	buf_char(&b, '\0');
-	struct curl_slist *list = b.error ? NULL : curl_slist_append(NULL, b.ptr);
+	struct curl_slist *list = b.error ? NULL : curl.curl_slist_append(NULL, b.ptr);
 	buf_done(&b);
 	/* A body of any size goes at once: waiting for 100 is a second lost at servers that never
 	 * say it. */
-	struct curl_slist *both = list ? curl_slist_append(list, "Expect:") : NULL;
+	struct curl_slist *both = list ? curl.curl_slist_append(list, "Expect:") : NULL;
 	if (!both)
-		curl_slist_free_all(list);
+		curl.curl_slist_free_all(list);
 	return both;
 }
 
@@ -85,45 +107,45 @@ static void set_options(
 	CURL *c, struct transfer *t, struct curl_slist *hosts, struct curl_blob *roots)
 {
 	const struct https_exchange *x = t->x;
-	curl_easy_setopt(c, CURLOPT_URL, x->url);
-	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "https");
-	curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(c, CURLOPT_RESOLVE, hosts);
-	curl_easy_setopt(c, CURLOPT_NOPROXY, "*");
-	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L);
-	curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L);
-	curl_easy_setopt(c, CURLOPT_CAINFO, NULL);
-	curl_easy_setopt(c, CURLOPT_CAPATH, NULL);
-	curl_easy_setopt(c, CURLOPT_CAINFO_BLOB, roots);
-	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MSEC);
-	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)(x->timeout_usec / USEC_PER_MSEC));
+	curl.curl_easy_setopt(c, CURLOPT_URL, x->url);
+	curl.curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "https");
+	curl.curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
+	curl.curl_easy_setopt(c, CURLOPT_RESOLVE, hosts);
+	curl.curl_easy_setopt(c, CURLOPT_NOPROXY, "*");
+	curl.curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+	curl.curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	curl.curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L);
+	curl.curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L);
+	curl.curl_easy_setopt(c, CURLOPT_CAINFO, NULL);
+	curl.curl_easy_setopt(c, CURLOPT_CAPATH, NULL);
+	curl.curl_easy_setopt(c, CURLOPT_CAINFO_BLOB, roots);
+	curl.curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MSEC);
+	curl.curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)(x->timeout_usec / USEC_PER_MSEC));
 	if (!x->type)
-		curl_easy_setopt(c, CURLOPT_MAXFILESIZE, (long)x->answer.max);
-	curl_easy_setopt(c, CURLOPT_USERAGENT, "postrider/" POSTRIDER_VERSION);
-	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
-	curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
+		curl.curl_easy_setopt(c, CURLOPT_MAXFILESIZE, (long)x->answer.max);
+	curl.curl_easy_setopt(c, CURLOPT_USERAGENT, "postrider/" POSTRIDER_VERSION);
+	curl.curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
+	curl.curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
 	if (x->cancelled) {
-		curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
-		curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
-		curl_easy_setopt(c, CURLOPT_XFERINFODATA, t);
+		curl.curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+		curl.curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
+		curl.curl_easy_setopt(c, CURLOPT_XFERINFODATA, t);
 	}
 }
 
 static void set_post(CURL *c, const struct https_exchange *x, struct curl_slist *head)
 {
-	curl_easy_setopt(c, CURLOPT_POST, 1L);
-	curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->body.len);
-	curl_easy_setopt(c, CURLOPT_POSTFIELDS, x->body.ptr);
-	curl_easy_setopt(c, CURLOPT_HTTPHEADER, head);
+	curl.curl_easy_setopt(c, CURLOPT_POST, 1L);
+	curl.curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->body.len);
+	curl.curl_easy_setopt(c, CURLOPT_POSTFIELDS, x->body.ptr);
+	curl.curl_easy_setopt(c, CURLOPT_HTTPHEADER, head);
 }
 
 static int judge(CURL *c, struct https_exchange *x, CURLcode code)
 {
 	char *type = NULL;
-	curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &x->status);
-	curl_easy_getinfo(c, CURLINFO_CONTENT_TYPE, &type);
+	curl.curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &x->status);
+	curl.curl_easy_getinfo(c, CURLINFO_CONTENT_TYPE, &type);
 	(void)snprintf(x->answer_type, sizeof(x->answer_type), "%s", type ? type : "");
 	/* What a server says behind its status to a POST is none of our business. */
 	if (code == CURLE_OK || (code == CURLE_WRITE_ERROR && x->type && x->status))
@@ -132,7 +154,7 @@ static int judge(CURL *c, struct https_exchange *x, CURLcode code)
 	(void)snprintf(x->why, sizeof(x->why), "%s",
 		code == CURLE_WRITE_ERROR || code == CURLE_FILESIZE_EXCEEDED
 			? "the answer is too large"
-			: curl_easy_strerror(code));
+			: curl.curl_easy_strerror(code));
 	return -EPROTO;
 }
 
@@ -143,21 +165,25 @@ int https_run(struct https_exchange *x)
 		(void)snprintf(x->why, sizeof(x->why), "there are no roots to verify it with");
 		return -ENOENT;
 	}
+	if (!curl.curl_easy_init) {
+		(void)snprintf(x->why, sizeof(x->why), "this process was started without libcurl");
+		return -ENOENT;
+	}
 	(void)snprintf(x->why, sizeof(x->why), "no memory");
 	struct curl_slist *hosts = resolved(x), *head = x->type ? fields(x) : NULL;
 	struct curl_blob roots = {.data = (char *)(uintptr_t)x->roots.ptr,
 		.len = x->roots.len,
 		.flags = CURL_BLOB_NOCOPY};
-	CURL *c = curl_easy_init();
+	CURL *c = curl.curl_easy_init();
 	int r = -ENOMEM;
 	if (c && hosts && (head || !x->type)) {
 		set_options(c, &t, hosts, &roots);
 		if (x->type)
 			set_post(c, x, head);
-		r = judge(c, x, curl_easy_perform(c));
+		r = judge(c, x, curl.curl_easy_perform(c));
 	}
-	curl_easy_cleanup(c);
-	curl_slist_free_all(hosts);
-	curl_slist_free_all(head);
+	curl.curl_easy_cleanup(c);
+	curl.curl_slist_free_all(hosts);
+	curl.curl_slist_free_all(head);
 	return r;
 }

@@ -21,6 +21,8 @@ struct https_exchange {
 	char answer_type[128];
 	char why[256];
 };
-void https_init(void); /* once, before the threads */
+/* Loads libcurl: once, before the threads and before the process is confined; *ret_why (static
+ * text) says what is missing. Without it every exchange fails with -ENOENT. */
+MUST_CHECK int https_load(const char **ret_why);
 /* 0: an answer came, whatever its status; -EPROTO, -ENOENT (no roots), -ENOMEM, with why. */
 MUST_CHECK int https_run(struct https_exchange *x);

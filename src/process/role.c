@@ -244,6 +244,17 @@ static int confine_role(struct role_process *p, uid_t uid, gid_t gid)
 	return r;
 }
 
+/* What only this role needs, while its files can still be opened. */
+static int load_libraries(struct role_process *p)
+{
+	const char *why = "";
+	int r = p->ops->load ? p->ops->load(&why) : 0;
+
+	if (r < 0)
+		role_failed(p, "cannot load a library: %s: install it", why);
+	return r;
+}
+
 static enum log_level level_of(const struct config *c)
 {
 	static const char *const names[] = {"error", "warn", "info", "debug"};
@@ -274,7 +285,8 @@ static int on_start(struct role_process *p, struct frame *f)
 	struct config *old = p->config;
 	if (p->next_config) {
 		supervise_log_init(p->next_config, p->ops->role, (int)p->index);
-		if (!p->started && (r = confine_role(p, uid, gid)) < 0)
+		if (!p->started &&
+			((r = load_libraries(p)) < 0 || (r = confine_role(p, uid, gid)) < 0))
 			return r;
 		p->config = TAKE(p->next_config);
 	}

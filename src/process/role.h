@@ -13,6 +13,9 @@
 struct role_process;
 struct role_ops {
 	enum role role;
+	/* Loads the libraries that only this role calls (base/library.h), before it is confined.
+	 * NULL: there are none. */
+	int (*load)(const char **ret_why);
 	/* Configuration, fds and first peers are there. 0, or a negative errno after role_failed.
 	 */
 	int (*start)(struct role_process *p);

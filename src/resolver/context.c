@@ -5,12 +5,24 @@
  * forwards everything, and questions go to the context with the longest matching zone. An alias
  * that leads out of the zone is followed by that zone's server, as forwarders do. */
 #include "resolver/context.h"
+#include "base/library.h"
 #include "resolver/anchor.h"
 #include <stdlib.h>
 #include <unbound-event.h>
 #include <unbound.h>
 
 #define FORWARDS_MAX 64u
+#define CLASS_IN     1
+#define CALLS(F)                                                                                   \
+	F(ub_ctx_create_ub_event)                                                                  \
+	F(ub_ctx_delete)                                                                           \
+	F(ub_ctx_set_option)                                                                       \
+	F(ub_ctx_debugout)                                                                         \
+	F(ub_ctx_add_ta)                                                                           \
+	F(ub_ctx_set_fwd)                                                                          \
+	F(ub_ctx_set_stub)                                                                         \
+	F(ub_ctx_zone_remove)                                                                      \
+	F(ub_resolve_event)
 
 struct context {
 	const char *zone; /* "": the world */
@@ -21,6 +33,15 @@ struct contexts {
 	size_t n;
 	char *zones[FORWARDS_MAX + 1];
 };
+
+static LIBRARY_TABLE(CALLS) unbound;
+
+int contexts_load(const char **ret_why)
+{
+	static const char *const names[] = {CALLS(LIBRARY_NAME)};
+
+	return library_load(SONAME_UNBOUND, names, ARRAY_LEN(names), &unbound, ret_why);
+}
 
 /* "192.0.2.53@5300" */
 static int server_text(const struct address *a, struct buf *out)
@@ -34,7 +55,7 @@ static int server_text(const struct address *a, struct buf *out)
 
 static int set(struct ub_ctx *ub, const char *option, const char *value)
 {
-	return ub_ctx_set_option(ub, option, value) == 0 ? 0 : -EINVAL;
+	return unbound.ub_ctx_set_option(ub, option, value) == 0 ? 0 : -EINVAL;
 }
 
 static int set_octets(struct ub_ctx *ub, const char *option, uint64_t octets)
@@ -73,7 +94,7 @@ static int set_options(struct ub_ctx *ub, uint64_t cache)
 		/* Zones of private networks may be forwarded to servers there. */
 		{"unblock-lan-zones:", "yes"},
 	};
-	int r = ub_ctx_debugout(ub, NULL) == 0 ? 0 : -EINVAL;
+	int r = unbound.ub_ctx_debugout(ub, NULL) == 0 ? 0 : -EINVAL;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(options); i++)
 		r = set(ub, options[i][0], options[i][1]);
@@ -93,9 +114,9 @@ static int set_anchors(struct ub_ctx *ub, const struct buf *anchors)
 	int r = 0;
 
 	for (size_t i = 0; !anchors && i < anchor_n_root && r == 0; i++)
-		r = ub_ctx_add_ta(ub, anchor_root[i]);
+		r = unbound.ub_ctx_add_ta(ub, anchor_root[i]);
 	for (size_t at = 0; anchors && at < anchors->len && r == 0;) {
-		r = ub_ctx_add_ta(ub, anchors->ptr + at);
+		r = unbound.ub_ctx_add_ta(ub, anchors->ptr + at);
 		at += strlen(anchors->ptr + at) + 1;
 	}
 	return r == 0 ? 0 : -EINVAL;
@@ -116,7 +137,7 @@ static int forward_all(struct ub_ctx *ub, const struct address *server)
 	int r = server_text(server, &text);
 
 	if (r == 0)
-		r = ub_ctx_set_fwd(ub, text.ptr) == 0 ? 0 : -EINVAL;
+		r = unbound.ub_ctx_set_fwd(ub, text.ptr) == 0 ? 0 : -EINVAL;
 	buf_done(&text);
 	return r;
 }
@@ -131,7 +152,7 @@ static int set_world(struct ub_ctx *ub, const struct config *c)
 		r = forward_all(ub, &c->dns.servers[i].address);
 	for (size_t i = 0; r == 0 && i < c->dns.n_stubs; i++) {
 		r = server_text(&c->dns.stubs[i].server, &text);
-		if (r == 0 && ub_ctx_set_stub(ub, c->dns.stubs[i].zone, text.ptr, 0) != 0)
+		if (r == 0 && unbound.ub_ctx_set_stub(ub, c->dns.stubs[i].zone, text.ptr, 0) != 0)
 			r = -EINVAL;
 	}
 	buf_done(&text);
@@ -142,7 +163,7 @@ static int set_world(struct ub_ctx *ub, const struct config *c)
 static int new_context(const struct config *c, const struct buf *anchors, struct events *e,
 	const char *zone, struct ub_ctx **ret, const char **ret_why)
 {
-	struct ub_ctx *ub = ub_ctx_create_ub_event(events_base(e));
+	struct ub_ctx *ub = unbound.ub_ctx_create_ub_event(events_base(e));
 
 	if (!ub)
 		return -ENOMEM;
@@ -164,12 +185,12 @@ static int new_context(const struct config *c, const struct buf *anchors, struct
 	}
 	/* Its settings are read only now, and errors told. These names are the library's own. */
 	if (r == 0)
-		r = ub_ctx_zone_remove(ub, "test.") == 0 &&
-				    ub_ctx_zone_remove(ub, "home.arpa.") == 0
+		r = unbound.ub_ctx_zone_remove(ub, "test.") == 0 &&
+				    unbound.ub_ctx_zone_remove(ub, "home.arpa.") == 0
 			    ? 0
 			    : -EINVAL;
 	if (r < 0) {
-		ub_ctx_delete(ub);
+		unbound.ub_ctx_delete(ub);
 		return r;
 	}
 	*ret = ub;
@@ -231,7 +252,7 @@ void contexts_free(struct contexts *k)
 	if (!k)
 		return;
 	for (size_t i = 0; i < k->n; i++) {
-		ub_ctx_delete(k->list[i].ub);
+		unbound.ub_ctx_delete(k->list[i].ub);
 		free(k->zones[i]);
 	}
 	free(k);
@@ -257,6 +278,14 @@ struct ub_ctx *contexts_for(struct contexts *k, struct span name)
 			strlen(k->list[i].zone) >= strlen(best->zone))
 			best = &k->list[i];
 	return best->ub;
+}
+
+int contexts_ask(
+	struct contexts *k, const char *name, uint16_t type, contexts_answer *fn, void *arg)
+{
+	struct ub_ctx *ub = contexts_for(k, span_str(name));
+
+	return unbound.ub_resolve_event(ub, name, type, CLASS_IN, arg, fn, NULL) == 0 ? 0 : -EIO;
 }
 
 static void describe_zones(const struct config_dns_zone *list, size_t n, struct buf *out)

@@ -14,15 +14,12 @@
 #include "resolver/context.h"
 #include "resolver/packet.h"
 #include <stdlib.h>
-#include <unbound-event.h>
-#include <unbound.h>
 #include <unistd.h>
 
 #define OPEN_MAX	   4096u
 #define RUNNING_MAX	   16384u
 #define ANSWER_ARENA_MAX   (512u * 1024u)
 #define ANSWER_MAX	   (256u * 1024u)
-#define CLASS_IN	   1
 #define SECURITY_BOGUS	   1
 #define SECURITY_SECURE	   2
 #define RCODE_NXDOMAIN_ANY 3
@@ -195,10 +192,7 @@ static void refuse(struct asker *asker, uint64_t token, enum resolve_status stat
 
 static int begin_work(struct resolver *r, struct work *w)
 {
-	int e = ub_resolve_event(contexts_for(r->contexts, span_str(w->name)), w->name, w->type,
-		CLASS_IN, w, on_resolved, NULL);
-
-	return e == 0 ? 0 : -EIO;
+	return contexts_ask(r->contexts, w->name, w->type, on_resolved, w);
 }
 
 /* A fully qualified copy: libunbound takes text. */
@@ -441,6 +435,7 @@ static void resolver_drain(struct role_process *p, uint64_t grace_usec)
 
 const struct role_ops resolver_role = {
 	.role = ROLE_RESOLVER,
+	.load = contexts_load,
 	.start = resolver_start,
 	.peer = resolver_peer,
 	.reload = resolver_reload,

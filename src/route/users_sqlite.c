@@ -5,6 +5,7 @@
  * The journal is a rollback journal: the file alone is the database whenever nobody writes. In WAL
  * mode it would not be, and is refused. */
 #include "route/users_sqlite.h"
+#include "base/library.h"
 
 #include <fcntl.h>
 #include <sqlite3.h>
@@ -21,6 +22,26 @@
 #define LOCK_WAIT_NSEC (10 * 1000 * 1000)
 #define BUSY_MSEC      5000
 #define READ_STEP      (1u << 20)
+
+#define CALLS(F)                                                                                   \
+	F(sqlite3_bind_text)                                                                       \
+	F(sqlite3_busy_timeout)                                                                    \
+	F(sqlite3_changes)                                                                         \
+	F(sqlite3_close)                                                                           \
+	F(sqlite3_column_bytes)                                                                    \
+	F(sqlite3_column_int)                                                                      \
+	F(sqlite3_column_text)                                                                     \
+	F(sqlite3_deserialize)                                                                     \
+	F(sqlite3_errcode)                                                                         \
+	F(sqlite3_errmsg)                                                                          \
+	F(sqlite3_exec)                                                                            \
+	F(sqlite3_finalize)                                                                        \
+	F(sqlite3_open_v2)                                                                         \
+	F(sqlite3_prepare_v2)                                                                      \
+	F(sqlite3_reset)                                                                           \
+	F(sqlite3_step)
+
+static LIBRARY_TABLE(CALLS) sqlite;
 
 static const char schema[] = "PRAGMA user_version = 1;"
 			     "CREATE TABLE users (domain TEXT NOT NULL, name TEXT NOT NULL,"
@@ -77,17 +98,34 @@ int users_sqlite_read(int fd, struct buf *out)
 
 /* ---- statements ---- */
 
+int users_sqlite_load(const char **ret_why)
+{
+	static const char *const names[] = {CALLS(LIBRARY_NAME)};
+
+	return library_load(SONAME_SQLITE3, names, ARRAY_LEN(names), &sqlite, ret_why);
+}
+
 static int wrong(const char *path, const char *what, struct buf *errors)
 {
 	buf_printf(errors, "%s: %s\n", path, what);
 	return -EBADMSG;
 }
 
+static int have_sqlite(const char *path, struct buf *errors)
+{
+	const char *why;
+	int r = users_sqlite_load(&why);
+
+	if (r < 0)
+		buf_printf(errors, "%s: SQLite cannot be loaded: %s: install it\n", path, why);
+	return r;
+}
+
 static int failed(sqlite3 *db, const char *path, struct buf *errors)
 {
-	int code = sqlite3_errcode(db);
+	int code = sqlite.sqlite3_errcode(db);
 
-	buf_printf(errors, "%s: %s\n", path, sqlite3_errmsg(db));
+	buf_printf(errors, "%s: %s\n", path, sqlite.sqlite3_errmsg(db));
 	return code == SQLITE_NOMEM			      ? -ENOMEM
 	       : code == SQLITE_BUSY || code == SQLITE_LOCKED ? -EAGAIN
 	       : code == SQLITE_READONLY || code == SQLITE_PERM || code == SQLITE_CANTOPEN
@@ -97,7 +135,7 @@ static int failed(sqlite3 *db, const char *path, struct buf *errors)
 
 static void finalize(sqlite3_stmt **s)
 {
-	(void)sqlite3_finalize(*s);
+	(void)sqlite.sqlite3_finalize(*s);
 }
 
 /* A statement with domain (and name) bound as ?1 (and ?2), and a third text. NULL ptr: not bound.
@@ -107,14 +145,14 @@ static sqlite3_stmt *prepare(
 {
 	sqlite3_stmt *s = NULL;
 
-	if (sqlite3_prepare_v2(db, sql, -1, &s, NULL) != SQLITE_OK)
+	if (sqlite.sqlite3_prepare_v2(db, sql, -1, &s, NULL) != SQLITE_OK)
 		return NULL;
-	if ((domain && sqlite3_bind_text(s, 1, domain, -1, SQLITE_TRANSIENT) != SQLITE_OK) ||
-		(name.ptr && sqlite3_bind_text(s, 2, name.ptr, (int)name.len, SQLITE_TRANSIENT) !=
-				     SQLITE_OK) ||
-		(third.ptr && sqlite3_bind_text(s, 3, third.ptr, (int)third.len,
+	if ((domain && sqlite.sqlite3_bind_text(s, 1, domain, -1, SQLITE_TRANSIENT) != SQLITE_OK) ||
+		(name.ptr && sqlite.sqlite3_bind_text(s, 2, name.ptr, (int)name.len,
+				     SQLITE_TRANSIENT) != SQLITE_OK) ||
+		(third.ptr && sqlite.sqlite3_bind_text(s, 3, third.ptr, (int)third.len,
 				      SQLITE_TRANSIENT) != SQLITE_OK)) {
-		(void)sqlite3_finalize(s);
+		(void)sqlite.sqlite3_finalize(s);
 		return NULL;
 	}
 	return s;
@@ -125,9 +163,9 @@ static int check_version(sqlite3 *db, const char *path, struct buf *errors)
 	CLEANUP(finalize)
 	sqlite3_stmt *s = prepare(db, "PRAGMA user_version", NULL, SPAN_NULL, SPAN_NULL);
 
-	if (!s || sqlite3_step(s) != SQLITE_ROW)
+	if (!s || sqlite.sqlite3_step(s) != SQLITE_ROW)
 		return failed(db, path, errors);
-	int version = sqlite3_column_int(s, 0);
+	int version = sqlite.sqlite3_column_int(s, 0);
 	if (version == USERS_SQLITE_VERSION)
 		return 0;
 	buf_printf(errors, "%s: its schema is version %d, and this program knows %d: %s\n", path,
@@ -142,19 +180,20 @@ static int check_version(sqlite3 *db, const char *path, struct buf *errors)
 
 static struct span column(sqlite3_stmt *s, int i)
 {
-	const char *text = (const char *)sqlite3_column_text(s, i);
+	const char *text = (const char *)sqlite.sqlite3_column_text(s, i);
 
-	return span_make(text ? text : "", (size_t)sqlite3_column_bytes(s, i));
+	return span_make(text ? text : "", (size_t)sqlite.sqlite3_column_bytes(s, i));
 }
 
 static int put_fields(sqlite3_stmt *fields, struct span name, struct buf *out)
 {
 	int step;
 
-	(void)sqlite3_reset(fields);
-	if (sqlite3_bind_text(fields, 2, name.ptr, (int)name.len, SQLITE_TRANSIENT) != SQLITE_OK)
+	(void)sqlite.sqlite3_reset(fields);
+	if (sqlite.sqlite3_bind_text(fields, 2, name.ptr, (int)name.len, SQLITE_TRANSIENT) !=
+		SQLITE_OK)
 		return SQLITE_ERROR;
-	while ((step = sqlite3_step(fields)) == SQLITE_ROW) {
+	while ((step = sqlite.sqlite3_step(fields)) == SQLITE_ROW) {
 		struct span field = column(fields, 0);
 		if (span_index(field, '\n') < field.len || span_index(field, ':') < field.len)
 			continue;
@@ -175,7 +214,7 @@ static int read_domain(sqlite3 *db, const char *domain, struct buf *out)
 			SPAN_NULL, SPAN_NULL);
 	int step = SQLITE_ERROR;
 
-	while (users && fields && (step = sqlite3_step(users)) == SQLITE_ROW) {
+	while (users && fields && (step = sqlite.sqlite3_step(users)) == SQLITE_ROW) {
 		struct span name = column(users, 0), hash = column(users, 1);
 		/* A line's end in a value would be another user's line. */
 		if (span_index(name, '\n') < name.len || span_index(hash, '\n') < hash.len)
@@ -208,14 +247,16 @@ int users_sqlite_text(struct span image, const char *path, const char *domain, s
 			"it is in WAL mode, where the file alone is not the database: run sqlite3 "
 			"on it with 'PRAGMA journal_mode = DELETE'",
 			errors);
-	int r = 0;
+	int r = have_sqlite(path, errors);
+	if (r < 0)
+		return r;
 	/* The octets are only read: SQLITE_DESERIALIZE_READONLY. */
 	union {
 		const char *in;
 		unsigned char *out;
 	} octets = {.in = image.ptr};
-	if (sqlite3_open_v2(":memory:", &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
-		sqlite3_deserialize(db, "main", octets.out, (sqlite3_int64)image.len,
+	if (sqlite.sqlite3_open_v2(":memory:", &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
+		sqlite.sqlite3_deserialize(db, "main", octets.out, (sqlite3_int64)image.len,
 			(sqlite3_int64)image.len, SQLITE_DESERIALIZE_READONLY) != SQLITE_OK)
 		r = db ? failed(db, path, errors) : -ENOMEM;
 	if (r == 0)
@@ -223,10 +264,10 @@ int users_sqlite_text(struct span image, const char *path, const char *domain, s
 	if (r == 0 && read_domain(db, domain, out) < 0) {
 		buf_printf(errors,
 			"%s: %s: it is damaged or no users database; name another file\n", path,
-			sqlite3_errmsg(db));
+			sqlite.sqlite3_errmsg(db));
 		r = -EBADMSG;
 	}
-	(void)sqlite3_close(db);
+	(void)sqlite.sqlite3_close(db);
 	return r;
 }
 
@@ -237,7 +278,7 @@ static int run(
 {
 	CLEANUP(finalize) sqlite3_stmt *s = prepare(db, sql, domain, name, third);
 
-	return s && sqlite3_step(s) == SQLITE_DONE ? sqlite3_changes(db) : -EIO;
+	return s && sqlite.sqlite3_step(s) == SQLITE_DONE ? sqlite.sqlite3_changes(db) : -EIO;
 }
 
 static int write_fields(
@@ -292,11 +333,11 @@ static int prepare_schema(sqlite3 *db, const char *path, struct buf *errors)
 	sqlite3_stmt *s =
 		prepare(db, "SELECT count(*) FROM sqlite_master", NULL, SPAN_NULL, SPAN_NULL);
 
-	if (!s || sqlite3_step(s) != SQLITE_ROW)
+	if (!s || sqlite.sqlite3_step(s) != SQLITE_ROW)
 		return failed(db, path, errors);
-	bool fresh = sqlite3_column_int(s, 0) == 0;
-	(void)sqlite3_reset(s);
-	if (fresh && sqlite3_exec(db, schema, NULL, NULL, NULL) != SQLITE_OK)
+	bool fresh = sqlite.sqlite3_column_int(s, 0) == 0;
+	(void)sqlite.sqlite3_reset(s);
+	if (fresh && sqlite.sqlite3_exec(db, schema, NULL, NULL, NULL) != SQLITE_OK)
 		return failed(db, path, errors);
 	return check_version(db, path, errors);
 }
@@ -315,16 +356,18 @@ int users_sqlite_edit(const char *path, enum users_edit how, const char *domain,
 		lower[i] = (char)(name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? name.ptr[i] + 32
 									   : name.ptr[i]);
 	name = span_make(lower, name.len);
+	int r = have_sqlite(path, errors);
+	if (r < 0)
+		return r;
 	if (stat(path, &st) < 0 && how != USERS_ADD)
 		return -errno;
 	mode_t mask = umask(0077); /* hashes are nobody else's business */
-	int r = 0;
-	if (sqlite3_open_v2(path, &db, flags, NULL) != SQLITE_OK)
+	if (sqlite.sqlite3_open_v2(path, &db, flags, NULL) != SQLITE_OK)
 		r = db ? failed(db, path, errors) : -ENOMEM;
 	if (r == 0)
-		(void)sqlite3_busy_timeout(db, BUSY_MSEC);
-	if (r == 0 && sqlite3_exec(db, "PRAGMA foreign_keys = ON; BEGIN IMMEDIATE", NULL, NULL,
-			      NULL) != SQLITE_OK)
+		(void)sqlite.sqlite3_busy_timeout(db, BUSY_MSEC);
+	if (r == 0 && sqlite.sqlite3_exec(db, "PRAGMA foreign_keys = ON; BEGIN IMMEDIATE", NULL,
+			      NULL, NULL) != SQLITE_OK)
 		r = failed(db, path, errors);
 	if (r == 0)
 		r = prepare_schema(db, path, errors);
@@ -332,9 +375,9 @@ int users_sqlite_edit(const char *path, enum users_edit how, const char *domain,
 		r = edit(db, how, domain, name, rest);
 	if (r == -EIO)
 		r = failed(db, path, errors);
-	if (r == 0 && sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
+	if (r == 0 && sqlite.sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
 		r = failed(db, path, errors);
-	(void)sqlite3_close(db); /* rolls back what was not committed */
+	(void)sqlite.sqlite3_close(db); /* rolls back what was not committed */
 	(void)umask(mask);
 	return r;
 }

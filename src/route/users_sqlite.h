@@ -9,6 +9,9 @@
 #define USERS_SQLITE_MAX     (1u << 30)
 #define USERS_SQLITE_VERSION 1 /* PRAGMA user_version */
 
+/* Loads SQLite: before the process is confined; *ret_why (static text) says what is missing. The
+ * command line need not call it. */
+MUST_CHECK int users_sqlite_load(const char **ret_why);
 /* The whole file to out, consistent. -EAGAIN: somebody is writing it. */
 MUST_CHECK int users_sqlite_read(int fd, struct buf *out);
 /* The domain's users as the text of a users file. errors: one line saying what is wrong and what to

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #define RESULT_ARENA_MAX    (1u << 20)
-#define ROOTS_MAX	    (8u << 20)
 #define CONTROL_BACKLOG_MAX (64u << 20) /* a long list */
 #define HEAR_OUT_USEC	    (2 * USEC_PER_SEC)
 
@@ -55,7 +54,6 @@ static void reporter_free(struct reporter *r)
 	channel_free(r->control);
 	resolve_client_free(r->resolver);
 	arena_free(r->arena);
-	buf_done(&r->roots);
 	free(r);
 }
 
@@ -210,7 +208,6 @@ static struct reporter *reporter_of(struct role_process *p)
 	if (!r)
 		return NULL;
 	r->process = p;
-	r->roots = BUF_INIT(ROOTS_MAX + BUF_READ_STEP);
 	list_init(&r->sources);
 	list_init(&r->closed);
 	list_init(&r->reports);
@@ -224,18 +221,6 @@ static struct reporter *reporter_of(struct role_process *p)
 	return r;
 }
 
-static void load_roots(struct reporter *r)
-{
-	int fd = role_fd(r->process, "ca:");
-	buf_reset(&r->roots);
-	int e = fd < 0 ? 0 : buf_read_fd(&r->roots, fd);
-	if (e < 0) {
-		struct log_line *l = log_begin(LOG_LEVEL_ERROR, "roots-unusable");
-		log_errno(l, e);
-		log_end(l);
-	}
-}
-
 static int reporter_start(struct role_process *p)
 {
 	struct reporter *r = reporter_of(p);
@@ -243,9 +228,7 @@ static int reporter_start(struct role_process *p)
 		role_failed(p, "no memory");
 		return -ENOMEM;
 	}
-	https_init();
 	r->folder = role_fd(p, "tlsrpt");
-	load_roots(r);
 	int e = periods_load(r);
 	if (e == 0)
 		e = fiber_spawn(run, r, NULL);
@@ -276,14 +259,6 @@ static void reporter_peer(struct role_process *p, enum role peer, unsigned index
 		log_text(LOG_LEVEL_ERROR, "peer-lost", "%s: %s", role_name(peer), strerror(-e));
 }
 
-static void reporter_reload(struct role_process *p, const struct config *old)
-{
-	struct reporter *r = role_state(p);
-	(void)old;
-	if (r && r->started)
-		load_roots(r);
-}
-
 static void reporter_drain(struct role_process *p, uint64_t grace_usec)
 {
 	struct reporter *r = role_state(p);
@@ -300,9 +275,9 @@ static void reporter_drain(struct role_process *p, uint64_t grace_usec)
 
 const struct role_ops reporter_role = {
 	.role = ROLE_REPORTER,
+	.load = https_load,
 	.start = reporter_start,
 	.peer = reporter_peer,
-	.reload = reporter_reload,
 	.drain = reporter_drain,
 	.offload_threads = SENDERS_MAX + 2, /* the others write files */
 };

@@ -29,7 +29,6 @@ struct reporter {
 	struct role_process *process;
 	struct resolve_client *resolver;
 	int folder;
-	struct buf roots;
 	struct list sources; /* channels of deliverers */
 	struct channel *control;
 	struct arena *arena; /* of one result */

@@ -105,11 +105,25 @@ static void log_unsent(const struct outbox_report *report, const struct outbox_t
 	log_end(l);
 }
 
+/* By the fd of now: a reload may have brought another. Without roots the exchange says so. */
+static void read_roots(const struct reporter *r, struct buf *out)
+{
+	int fd = role_fd(r->process, "ca:");
+	int e = fd < 0 ? 0 : buf_read_fd(out, fd);
+
+	if (e < 0) {
+		struct log_line *l = log_begin(LOG_LEVEL_ERROR, "roots-unusable");
+		log_errno(l, e);
+		log_end(l);
+		buf_reset(out);
+	}
+}
+
 SUSPENDS static int post(struct reporter *r, const struct outbox_report *report,
 	const struct outbox_target *t, struct arena *a, struct posting *p)
 {
 	struct addresses at;
-	struct buf roots = BUF_INIT(ROOTS_MAX); /* a reload may replace them meanwhile */
+	struct buf roots = BUF_INIT(ROOTS_MAX + BUF_READ_STEP);
 	int e = addresses_find(r->resolver, t->uri.host, t->uri.port, a, &at);
 	*p = (struct posting){.r = r, .report = report};
 	if (e < 0)
@@ -119,7 +133,7 @@ SUSPENDS static int post(struct reporter *r, const struct outbox_report *report,
 			resolve_status_name(at.status));
 		return -EPROTO;
 	}
-	buf_put(&roots, buf_span(&r->roots));
+	read_roots(r, &roots);
 	p->x = (struct https_exchange){
 		.url = t->owned,
 		.host = t->uri.host,

@@ -9,8 +9,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <unbound-event.h>
-#include <unbound.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -94,6 +92,7 @@ static void scene_start(struct scene *s, bool forward)
 	s->config.dns.forwards = &zone;
 	s->config.dns.n_forwards = forward ? 1 : 0;
 	assert_int_equal(events_new(&s->events), 0);
+	assert_int_equal(contexts_load(&why), 0);
 	int r = contexts_new(&s->config, &anchors, s->events, &s->contexts, &why);
 	if (r < 0)
 		fail_msg("want contexts, got %d: %s", r, why);
@@ -137,9 +136,7 @@ static void on_resolved(void *arg, int rcode, void *packet, int len, int securit
 static void ask(struct scene *s, const char *name)
 {
 	s->open++;
-	assert_int_equal(ub_resolve_event(contexts_for(s->contexts, span_str(name)), name, 1, 1, s,
-				 on_resolved, NULL),
-		0);
+	assert_int_equal(contexts_ask(s->contexts, name, 1, on_resolved, s), 0);
 }
 
 static void context__asks_the_server(void **state)
