@@ -25,13 +25,10 @@ static void log_refused(const struct listener *l, const struct address *client, 
 	struct log_line *line = log_begin(LOG_LEVEL_INFO, "connection-refused");
 	if (!line)
 		return;
-	struct buf text = BUF_INIT(128);
-	address_format_host(client, &text);
-	log_span(line, "client", buf_span(&text));
+	log_str(line, "client", address_host_text(client).s);
 	log_span(line, "listener", l->name);
 	log_str(line, "reason", reason);
 	log_end(line);
-	buf_done(&text);
 }
 
 static void refuse(struct listener *l, int fd, const struct address *client, enum permit_result why)

@@ -47,7 +47,7 @@ static bool buf_room(struct buf *b, size_t len, size_t extra)
 	return true;
 }
 
-void *buf_reserve(struct buf *b, size_t len)
+void *buf_reserve_grow(struct buf *b, size_t len)
 {
 	/* An empty reservation still gives a pointer, so that NULL always means an error. */
 	if (!buf_room(b, len, len || b->cap ? 0 : 1))
@@ -63,15 +63,23 @@ void buf_append_grow(struct buf *b, const void *ptr, size_t len)
 	b->len += len;
 }
 
+void buf_u64_padded(struct buf *b, uint64_t v, unsigned digits)
+{
+	char text[20];
+	size_t at = sizeof(text), most = at - digits;
+
+	assert(digits <= sizeof(text));
+	do
+		text[--at] = (char)('0' + v % 10);
+	while (v /= 10);
+	while (at > most)
+		text[--at] = '0';
+	buf_append(b, text + at, sizeof(text) - at);
+}
+
 void buf_u64(struct buf *b, uint64_t v)
 {
-	char digits[20];
-	size_t at = sizeof(digits);
-
-	do
-		digits[--at] = (char)('0' + v % 10);
-	while (v /= 10);
-	buf_append(b, digits + at, sizeof(digits) - at);
+	buf_u64_padded(b, v, 1);
 }
 
 int buf_read_fd(struct buf *b, int fd)

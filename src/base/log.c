@@ -61,6 +61,7 @@ static struct {
 	enum log_level level;
 	const char *role;
 	int index;
+	struct buf origin; /* what each line says of role and index, as the format has it */
 	struct buf pending;
 	struct log_line line, report;
 	uint64_t dropped; /* not reported yet */
@@ -71,6 +72,7 @@ static struct {
 	.level = LOG_LEVEL_INFO,
 	.role = "postrider",
 	.index = -1,
+	.origin = {.max = LOG_LINE_MAX},
 	.pending = {.max = LOG_PENDING_MAX},
 	.line = {.text = {.max = LOG_LINE_MAX}},
 	.report = {.text = {.max = LOG_LINE_MAX}},
@@ -97,6 +99,7 @@ void log_init(int fd, enum log_format format, enum log_level level, const char *
 	sink.level = level;
 	sink.role = role;
 	sink.index = index;
+	buf_done(&sink.origin); /* the next line makes it anew */
 	sink.kind = SINK_POLL;
 	if (fstat(fd, &st) < 0)
 		return;
@@ -121,49 +124,71 @@ enum log_level log_get_level(void)
 static void put_time(struct buf *out)
 {
 	static uint64_t known = UINT64_MAX; /* the second that text tells */
-	static char text[sizeof("+262144-01-01T00:00:00.")];
+	static struct buf text = BUF_INIT(64);
 	uint64_t now = clock_wall_usec();
 	unsigned msec = (unsigned)(now % USEC_PER_SEC / USEC_PER_MSEC);
 
 	if (now / USEC_PER_SEC != known) {
 		struct clock_date d = clock_date_utc(now);
-		known = now / USEC_PER_SEC;
-		(void)snprintf(text, sizeof(text), "%04u-%02u-%02uT%02u:%02u:%02u.", d.year,
-			d.month, d.day, d.hour, d.minute, d.second);
+		const struct {
+			unsigned value, digits;
+			char behind;
+		} parts[] = {{d.year, 4, '-'}, {d.month, 2, '-'}, {d.day, 2, 'T'}, {d.hour, 2, ':'},
+			{d.minute, 2, ':'}, {d.second, 2, '.'}};
+		buf_reset(&text);
+		for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+			buf_u64_padded(&text, parts[i].value, parts[i].digits);
+			buf_char(&text, parts[i].behind);
+		}
+		known = text.error ? UINT64_MAX : now / USEC_PER_SEC;
 	}
-	buf_str(out, text);
+	buf_put(out, buf_span(&text));
 	buf_append(out,
 		(char[]){(char)('0' + msec / 100), (char)('0' + msec / 10 % 10),
 			(char)('0' + msec % 10), 'Z'},
 		4);
 }
 
+/* ","role":"receiver","index":0,"event":" or " receiver[0]: ". */
+static void origin_make(struct buf *out)
+{
+	bool json = sink.format == LOG_JSON;
+
+	buf_str(out, json ? "\",\"role\":\"" : " ");
+	if (json)
+		(void)escape_json(out, span_str(sink.role), LOG_VALUE_MAX);
+	else
+		buf_str(out, sink.role);
+	if (json)
+		buf_char(out, '"');
+	if (sink.index >= 0) {
+		buf_str(out, json ? ",\"index\":" : "[");
+		buf_u64(out, (uint64_t)sink.index);
+		buf_str(out, json ? "" : "]");
+	}
+	buf_str(out, json ? ",\"event\":\"" : ": ");
+}
+
+/* Event and level are words of ours, in which nothing is to be escaped. */
 static void line_start(struct log_line *l, enum log_level level, const char *event)
 {
 	bool json = sink.format == LOG_JSON;
 
 	buf_reset(&l->text);
+	(void)buf_reserve(&l->text, LOG_LINE_MAX); /* it grows once in its life */
 	l->open = true;
 	l->truncated = false;
+	if (!sink.origin.len)
+		origin_make(&sink.origin);
 	if (json)
 		buf_str(&l->text, "{\"ts\":\"");
 	put_time(&l->text);
-	buf_char(&l->text, json ? '"' : ' ');
-	if (json) {
-		log_str(l, "role", sink.role);
-		if (sink.index >= 0)
-			log_u64(l, "index", (uint64_t)sink.index);
-		log_str(l, "event", event);
-		log_str(l, "level", level_names[level]);
-		return;
-	}
-	buf_str(&l->text, sink.role);
-	if (sink.index >= 0)
-		buf_printf(&l->text, "[%d]", sink.index);
-	buf_str(&l->text, ": ");
+	buf_put(&l->text, buf_span(&sink.origin));
 	buf_str(&l->text, event);
+	if (json)
+		buf_char(&l->text, '"');
 	/* The eye looks for what is out of the ordinary; "info" on each line would hide it. */
-	if (level <= LOG_LEVEL_WARN)
+	if (json || level <= LOG_LEVEL_WARN)
 		log_str(l, "level", level_names[level]);
 }
 
@@ -181,13 +206,21 @@ static bool field_start(struct log_line *l, const char *key, size_t room)
 	size_t key_len = strlen(key);
 
 	/* ,"": and the value's own quotes. */
-	if (line_room(l) < key_len + room + 6) {
+	char *p = line_room(l) < key_len + room + 6 ? NULL : buf_reserve(&l->text, key_len + 4);
+	if (!p) {
 		l->truncated = true;
 		return false;
 	}
-	buf_str(&l->text, sink.format == LOG_JSON ? ",\"" : " ");
-	buf_append(&l->text, key, key_len);
-	buf_str(&l->text, sink.format == LOG_JSON ? "\":" : "=");
+	char *from = p;
+	*p++ = sink.format == LOG_JSON ? ',' : ' ';
+	if (sink.format == LOG_JSON)
+		*p++ = '"';
+	memcpy(p, key, key_len);
+	p += key_len;
+	if (sink.format == LOG_JSON)
+		*p++ = '"';
+	*p++ = sink.format == LOG_JSON ? ':' : '=';
+	l->text.len += (size_t)(p - from);
 	return true;
 }
 

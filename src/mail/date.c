@@ -10,6 +10,7 @@
  * zone database, no locale, the same result in a chroot and in the simulator. The day of the week
  * must be a name but may be wrong, as it often is. Dates before 1970 have no value here. */
 #include "mail/date.h"
+#include "base/clock.h"
 #include "mail/octet.h"
 
 #define YEAR_MAX 9999u
@@ -23,8 +24,8 @@ struct civil {
 	unsigned month, day, hour, minute, second; /* month and day from 1 */
 };
 
-/* Both conversions count years from March, so that the leap day is the last of its year, in eras of
- * 400 years = 146,097 days. */
+/* As the other way round (base/clock.c): years count from March, so that the leap day is the last
+ * of its year, in eras of 400 years = 146,097 days. */
 static uint64_t days_from_civil(uint64_t year, unsigned month, unsigned day)
 {
 	uint64_t y = year - (month <= 2);
@@ -33,40 +34,46 @@ static uint64_t days_from_civil(uint64_t year, unsigned month, unsigned day)
 	return era * 146097 + in_era * 365 + in_era / 4 - in_era / 100 + in_year - 719468;
 }
 
-static struct civil civil_from_usec(uint64_t wall_usec)
+/* "03:26:43" */
+static void time_put(struct buf *out, const struct clock_date *d)
 {
-	uint64_t seconds = wall_usec / USEC_PER_SEC;
-	uint64_t days = seconds / 86400 + 719468;
-	uint64_t era = days / 146097, in_era = days % 146097;
-	uint64_t year = (in_era - in_era / 1460 + in_era / 36524 - in_era / 146096) / 365;
-	unsigned in_year = (unsigned)(in_era - (365 * year + year / 4 - year / 100));
-	unsigned from_march = (5 * in_year + 2) / 153;
-	unsigned month = from_march < 10 ? from_march + 3 : from_march - 9;
-	unsigned of_day = (unsigned)(seconds % 86400);
-	return (struct civil){
-		.year = year + era * 400 + (month <= 2),
-		.month = month,
-		.day = in_year - (153 * from_march + 2) / 5 + 1,
-		.hour = of_day / 3600,
-		.minute = of_day / 60 % 60,
-		.second = of_day % 60,
-	};
+	buf_u64_padded(out, d->hour, 2);
+	buf_char(out, ':');
+	buf_u64_padded(out, d->minute, 2);
+	buf_char(out, ':');
+	buf_u64_padded(out, d->second, 2);
 }
 
 void date_format(uint64_t wall_usec, struct buf *out)
 {
-	struct civil c = civil_from_usec(wall_usec);
-	uint64_t weekday = (wall_usec / USEC_PER_SEC / 86400 + 4) % 7; /* 1970-01-01: Thursday */
-	buf_printf(out, "%s, %02u %s %04llu %02u:%02u:%02u +0000", day_names[weekday], c.day,
-		month_names[c.month - 1], (unsigned long long)c.year, c.hour, c.minute, c.second);
+	struct clock_date d = clock_date_utc(wall_usec);
+
+	buf_append(out, day_names[d.weekday], 3);
+	buf_append(out, ", ", 2);
+	buf_u64_padded(out, d.day, 2);
+	buf_char(out, ' ');
+	buf_append(out, month_names[d.month - 1], 3);
+	buf_char(out, ' ');
+	buf_u64_padded(out, d.year, 4);
+	buf_char(out, ' ');
+	time_put(out, &d);
+	buf_str(out, " +0000");
 }
 
 void date_format_iso(uint64_t wall_usec, struct buf *out)
 {
-	struct civil c = civil_from_usec(wall_usec);
-	unsigned msec = (unsigned)(wall_usec % USEC_PER_SEC / USEC_PER_MSEC);
-	buf_printf(out, "%04llu-%02u-%02uT%02u:%02u:%02u.%03uZ", (unsigned long long)c.year,
-		c.month, c.day, c.hour, c.minute, c.second, msec);
+	struct clock_date d = clock_date_utc(wall_usec);
+
+	buf_u64_padded(out, d.year, 4);
+	buf_char(out, '-');
+	buf_u64_padded(out, d.month, 2);
+	buf_char(out, '-');
+	buf_u64_padded(out, d.day, 2);
+	buf_char(out, 'T');
+	time_put(out, &d);
+	buf_char(out, '.');
+	buf_u64_padded(out, d.usec / USEC_PER_MSEC, 3);
+	buf_char(out, 'Z');
 }
 
 /* Behind white space, line ends and comments at s[i]; comments nest, a depth counts them. An

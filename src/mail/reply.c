@@ -101,24 +101,35 @@ size_t enhanced_code_parse(struct span text, uint16_t reply_code, struct enhance
 }
 
 static void format_line(
-	struct buf *out, uint16_t code, const char *enhanced, struct span line, bool more)
+	struct buf *out, uint16_t code, struct span enhanced, struct span line, bool more)
 {
-	buf_printf(out, "%03u%c", code, more ? '-' : ' ');
-	buf_str(out, enhanced);
-	if (enhanced[0] != '\0' && line.len > 0)
-		buf_char(out, ' ');
+	size_t space = enhanced.len > 0 && line.len > 0;
+	size_t len = 4 + enhanced.len + space + line.len + 2;
+	char *p = buf_reserve(out, len);
+
+	if (!p)
+		return;
+	out->len += len;
+	*p++ = (char)('0' + code / 100);
+	*p++ = (char)('0' + code / 10 % 10);
+	*p++ = (char)('0' + code % 10);
+	*p++ = more ? '-' : ' ';
+	memcpy(p, enhanced.ptr, enhanced.len);
+	p += enhanced.len;
+	if (space)
+		*p++ = ' ';
 	for (size_t i = 0; i < line.len; i++) {
 		uint8_t c = octet_at(line, i);
-		bool allowed = c == '\t' || (c >= 32 && c <= 126);
-		buf_char(out, allowed ? (char)c : '?');
+		p[i] = c != '\t' && (c < 32 || c > 126) ? '?' : (char)c;
 	}
-	buf_str(out, "\r\n");
+	memcpy(p + line.len, "\r\n", 2);
 }
 
 void reply_format(struct buf *out, uint16_t code, const char *enhanced, struct span text)
 {
 	/* RFC 5321 4.5.3.1.5: a longer line goes on in a further line of the same reply. */
-	size_t room = REPLY_LINE_SENT - 4 - strlen(enhanced) - 1;
+	struct span status = span_str(enhanced);
+	size_t room = REPLY_LINE_SENT - 4 - status.len - 1;
 	bool more;
 
 	assert(code >= 200 && code <= 599);
@@ -128,6 +139,6 @@ void reply_format(struct buf *out, uint16_t code, const char *enhanced, struct s
 		struct span line = span_head(text, len);
 		text = span_from(text, len == newline ? len + 1 : len);
 		more = text.len > 0;
-		format_line(out, code, enhanced, line, more);
+		format_line(out, code, status, line, more);
 	} while (more);
 }

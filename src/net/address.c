@@ -166,27 +166,58 @@ int address_from_sockaddr(const struct sockaddr *sa, socklen_t len, struct addre
 
 /* ---- address to text ---- */
 
-static bool host_format(const struct address *a, char z[static INET6_ADDRSTRLEN])
+static void v4_format(const uint8_t octets[static 4], char *out)
 {
-	struct host h = host_of(a);
-	if (h.n_octets == 0)
+	for (unsigned i = 0; i < 4; i++) {
+		unsigned v = octets[i];
+		if (i > 0)
+			*out++ = '.';
+		if (v >= 100)
+			*out++ = (char)('0' + v / 100);
+		if (v >= 10)
+			*out++ = (char)('0' + v / 10 % 10);
+		*out++ = (char)('0' + v % 10);
+	}
+	*out = '\0';
+}
+
+static bool host_format(const struct host *h, struct address_text *out)
+{
+	_Static_assert(sizeof(out->s) == INET6_ADDRSTRLEN, "address_text has room for any address");
+
+	if (h->n_octets == 4) /* inet_ntop would go through printf, and each log line has one */
+		v4_format(h->octets, out->s);
+	else if (h->n_octets == 0 || !inet_ntop(AF_INET6, h->octets, out->s, sizeof(out->s)))
 		return false;
-	return inet_ntop(h.n_octets == 4 ? AF_INET : AF_INET6, h.octets, z, INET6_ADDRSTRLEN);
+	return true;
+}
+
+struct address_text address_host_text(const struct address *a)
+{
+	struct address_text t;
+	struct host h = host_of(a);
+
+	return host_format(&h, &t) ? t : (struct address_text){"local"};
 }
 
 void address_format_host(const struct address *a, struct buf *out)
 {
-	char z[INET6_ADDRSTRLEN];
-	buf_str(out, host_format(a, z) ? z : "local");
+	buf_str(out, address_host_text(a).s);
 }
 
 void address_format(const struct address *a, struct buf *out)
 {
-	char z[INET6_ADDRSTRLEN];
-	if (!host_format(a, z))
+	struct address_text t;
+	struct host h = host_of(a);
+
+	if (!host_format(&h, &t)) {
 		buf_str(out, "local");
-	else
-		buf_printf(out, strchr(z, ':') ? "[%s]:%u" : "%s:%u", z, address_port(a));
+		return;
+	}
+	buf_str(out, h.n_octets == 16 ? "[" : "");
+	buf_str(out, t.s);
+	buf_str(out, h.n_octets == 16 ? "]:" : ":");
+	buf_u64(out, address_port(a));
 }
 
 /* ---- questions ---- */

@@ -13,10 +13,7 @@ static struct log_line *begin(enum log_level level, const char *event, const str
 	if (!l)
 		return NULL;
 	log_id(l, "session", s->number);
-	struct buf client = BUF_INIT(128);
-	session_client_text(s, &client);
-	log_span(l, "client", buf_span(&client));
-	buf_done(&client);
+	log_str(l, "client", session_client_text(s).s);
 	return l;
 }
 
@@ -41,12 +38,8 @@ void event_connect(const struct session *s)
 	if (s->origin.local)
 		log_u64(l, "uid", s->origin.uid);
 	log_span(l, "listener", s->origin.listener);
-	if (l && s->origin.proxy.len > 0) {
-		struct buf text = BUF_INIT(128);
-		address_format_host(&s->origin.proxy, &text);
-		log_span(l, "proxy", buf_span(&text));
-		buf_done(&text);
-	}
+	if (l && s->origin.proxy.len > 0)
+		log_str(l, "proxy", address_host_text(&s->origin.proxy).s);
 	log_end(l);
 }
 
@@ -99,16 +92,12 @@ static void encryption(struct log_line *l, const struct session *s)
 void event_xclient(const struct session *s)
 {
 	struct log_line *l = begin(LOG_LEVEL_INFO, "xclient", s);
-	struct buf text = BUF_INIT(128);
 
-	if (l)
-		address_format_host(&s->peer, &text);
-	log_span(l, "proxy", buf_span(&text));
+	log_str(l, "proxy", address_host_text(&s->peer).s);
 	peer(l, "name", buf_span(&s->name));
 	peer(l, "helo", buf_span(&s->helo));
 	log_span(l, "login", buf_span(&s->login));
 	log_end(l);
-	buf_done(&text);
 }
 
 void event_end(const struct session *s)

@@ -77,7 +77,14 @@ static bool with_etrn(const struct session *s)
 
 static void value_size(const struct session *s, struct buf *out)
 {
-	buf_printf(out, " %" PRIu64, s->config->limits.message_size);
+	buf_char(out, ' ');
+	buf_u64(out, s->config->limits.message_size);
+}
+
+static void limit(struct buf *out, const char *name, uint64_t most)
+{
+	buf_str(out, name);
+	buf_u64(out, most);
 }
 
 /* RFC 9422 4: what is not limited is not named. */
@@ -85,11 +92,11 @@ static void value_limits(const struct session *s, struct buf *out)
 {
 	const struct config *c = s->config;
 
-	buf_printf(out, " RCPTMAX=%" PRIu64, c->limits.recipients);
+	limit(out, " RCPTMAX=", c->limits.recipients);
 	if (c->limits.transactions > 0)
-		buf_printf(out, " MAILMAX=%" PRIu64, c->limits.transactions);
+		limit(out, " MAILMAX=", c->limits.transactions);
 	if (c->limits.recipient_domains > 0)
-		buf_printf(out, " RCPTDOMAINMAX=%" PRIu64, c->limits.recipient_domains);
+		limit(out, " RCPTDOMAINMAX=", c->limits.recipient_domains);
 }
 
 /* RFC 4865 3: the longest interval in seconds, and the same as a date. */

@@ -65,5 +65,8 @@
 #define PROXIED_VALUE_MAX    256u
 #define FORWARDED_OCTETS_MAX 2048u
 
+/* A reply of ours, all its lines. */
+#define REPLY_OCTETS_MAX 4096u
+
 /* Octets of a peer's line or name that a log line shows. */
 #define LOG_PEER_OCTETS 256u

@@ -40,8 +40,7 @@ static int prepend_received(struct session *s, struct incoming *in, struct span 
 		r.tls_version = tls.version;
 		r.tls_cipher = tls.cipher;
 	}
-	buf_reset(&s->text);
-	received_format(&r, &s->text);
+	received_format(&r, reply_begin(s));
 	return s->text.error < 0 ? s->text.error : incoming_prepend(in, buf_span(&s->text));
 }
 
@@ -68,9 +67,7 @@ static SUSPENDS int commit(struct session *s, struct arrival *a, struct span fie
 {
 	const struct transaction *t = &s->tx;
 	uint64_t data_end = loop_now_usec();
-	struct buf client = BUF_INIT(128);
-
-	session_client_text(s, &client);
+	struct address_text client = session_client_text(s);
 	struct message m = {
 		.id = a->id,
 		.arrival_wall_usec = loop_wall_usec(),
@@ -85,7 +82,7 @@ static SUSPENDS int commit(struct session *s, struct arrival *a, struct span fie
 		.deliver_by_mode = t->deliver_by_mode,
 		.envid = t->envid,
 		.reverse_path = t->reverse_path,
-		.client = buf_span(&client),
+		.client = span_str(client.s),
 		.helo = buf_span(&s->helo),
 		.protocol = session_protocol(s),
 		.listener = s->origin.listener,
@@ -93,7 +90,7 @@ static SUSPENDS int commit(struct session *s, struct arrival *a, struct span fie
 		.rcpts = t->rcpts,
 		.n_rcpts = t->n_rcpts,
 	};
-	int r = client.error < 0 ? client.error : prepend_received(s, a->in, m.client);
+	int r = prepend_received(s, a->in, m.client);
 	if (r == 0 && fields.len)
 		r = incoming_prepend(a->in, fields);
 	if (r == 0)
@@ -105,8 +102,16 @@ static SUSPENDS int commit(struct session *s, struct arrival *a, struct span fie
 		STATS_ADD(octets_accepted_total, m.size);
 		event_message_accepted(s, &m, data_end - t->began_usec, loop_now_usec() - data_end);
 	}
-	buf_done(&client);
 	return r;
+}
+
+static struct verdict accepted(struct session *s, uint64_t id)
+{
+	struct buf *out = reply_begin(s);
+
+	buf_str(out, "Accepted as ");
+	buf_str(out, ident_format(id).s);
+	return reply_text(s, 250, "2.0.0");
 }
 
 struct verdict promise_message(struct session *s, struct arrival *a)
@@ -120,7 +125,7 @@ struct verdict promise_message(struct session *s, struct arrival *a)
 		int r = commit(s, a, buf_span(&fields));
 		buf_done(&fields);
 		if (r == 0)
-			return reply_text(s, 250, "2.0.0", "Accepted as %s", ident_format(a->id).s);
+			return accepted(s, a->id);
 		v = refusal_of(r);
 		if (r == -ECANCELED)
 			session_end(s, "drain");

@@ -16,8 +16,6 @@
 #include "base/ident.h"
 #include "mail/date.h"
 
-#include <inttypes.h>
-
 static void put_literal(struct span address, struct buf *out)
 {
 	/* RFC 5321 4.1.3: IPv6 literals carry a tag. */
@@ -46,15 +44,22 @@ void received_format(const struct received *r, struct buf *out)
 	}
 	buf_str(out, "by ");
 	buf_put(out, r->hostname);
-	if (r->client.len == 0 && !r->hidden)
-		buf_printf(out, " (Postrider, from uid %" PRIu64 ")", r->uid);
+	if (r->client.len == 0 && !r->hidden) {
+		buf_str(out, " (Postrider, from uid ");
+		buf_u64(out, r->uid);
+		buf_char(out, ')');
+	}
 	buf_str(out, " with ");
 	buf_put(out, r->protocol);
-	if (r->tls_version)
-		buf_printf(
-			out, "\r\n\t(version=%s cipher=%s)\r\n\t", r->tls_version, r->tls_cipher);
-	else
+	if (r->tls_version) {
+		buf_str(out, "\r\n\t(version=");
+		buf_str(out, r->tls_version);
+		buf_str(out, " cipher=");
+		buf_str(out, r->tls_cipher);
+		buf_str(out, ")\r\n\t");
+	} else {
 		buf_char(out, ' ');
+	}
 	buf_str(out, "id ");
 	buf_str(out, id.s);
 	if (r->only_recipient.ptr) {

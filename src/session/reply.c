@@ -10,11 +10,11 @@ int reply_send(struct session *s, struct verdict v)
 		STATS_ADD(replies_5xx_total, 1);
 	else if (v.code >= 400)
 		STATS_ADD(replies_4xx_total, 1);
-	buf_reset(&s->reply);
-	reply_format(&s->reply, v.code, v.enhanced, span_str(v.text));
-	if (s->reply.error < 0)
-		return s->reply.error;
-	return stream_write(s->io, buf_span(&s->reply));
+	struct buf line = server_scratch(s->server);
+	reply_format(&line, v.code, v.enhanced, span_str(v.text));
+	int r = line.error < 0 ? line.error : stream_write(s->io, buf_span(&line));
+	server_scratch_back(s->server, &line);
+	return r;
 }
 
 /* LMTP: as many replies as RCPTs were answered 250, in their order (RFC 2033 4.2). PRDR: 353, one
@@ -37,15 +37,22 @@ struct verdict reply_to_message(struct session *s, struct verdict v)
 	return v; /* an error shows at the next write */
 }
 
-struct verdict reply_text(
-	struct session *s, uint16_t code, const char *enhanced, const char *fmt, ...)
+struct buf *reply_begin(struct session *s)
 {
-	va_list ap;
-
+	if (!s->text.ptr)
+		s->text = server_scratch(s->server);
 	buf_reset(&s->text);
-	va_start(ap, fmt);
-	buf_vprintf(&s->text, fmt, ap);
-	va_end(ap);
+	return &s->text;
+}
+
+struct verdict reply_text(struct session *s, uint16_t code, const char *enhanced)
+{
 	buf_char(&s->text, '\0');
+	/* What was promised stays promised. */
 	return VERDICT(code, enhanced, s->text.error < 0 ? "" : s->text.ptr);
+}
+
+void reply_sent(struct session *s)
+{
+	server_scratch_back(s->server, &s->text);
 }

@@ -1,6 +1,7 @@
 /* The sessions of a process as a group: their shared parts, the newest configuration, the drain. */
 #include "session/server.h"
 #include "base/clock.h"
+#include "session/limits.h"
 #include "session/state.h"
 
 int server_init(
@@ -27,6 +28,8 @@ void server_done(struct server *srv)
 	lookup_client_free(TAKE(srv->directory));
 	intake_free(TAKE(srv->intake));
 	settings_unref(TAKE(srv->settings));
+	for (size_t i = 0; i < ARRAY_LEN(srv->scratch); i++)
+		buf_done(&srv->scratch[i]);
 	tls_server_unref(TAKE(srv->tls));
 }
 
@@ -46,6 +49,32 @@ void server_set_tls(struct server *srv, struct tls_server *tls)
 {
 	tls_server_unref(srv->tls);
 	srv->tls = tls;
+}
+
+struct buf server_scratch(struct server *srv)
+{
+	struct buf b = BUF_INIT(REPLY_OCTETS_MAX);
+
+	for (size_t i = 0; i < ARRAY_LEN(srv->scratch); i++) {
+		if (!srv->scratch[i].ptr)
+			continue;
+		b = srv->scratch[i];
+		srv->scratch[i] = BUF_INIT(0);
+		break;
+	}
+	return b;
+}
+
+void server_scratch_back(struct server *srv, struct buf *b)
+{
+	buf_reset(b);
+	for (size_t i = 0; i < ARRAY_LEN(srv->scratch) && b->ptr; i++) {
+		if (srv->scratch[i].ptr)
+			continue;
+		srv->scratch[i] = *b;
+		*b = BUF_INIT(b->max);
+	}
+	buf_done(b);
 }
 
 void server_drain(struct server *srv)

@@ -15,6 +15,7 @@ struct server {
 	size_t n_sessions;
 	bool draining;
 	uint64_t next_session; /* number of the next one, for the log */
+	struct buf scratch[2]; /* storage for a reply and its text that no session uses now */
 	/* Called after a session has ended and been freed. */
 	void (*session_ended)(struct server *srv);
 };
@@ -26,6 +27,10 @@ void server_done(struct server *srv); /* no session may be left */
 MUST_CHECK int server_reload(struct server *srv, const struct config *config);
 /* For new handshakes; takes over the reference. tls NULL: none. */
 void server_set_tls(struct server *srv, struct tls_server *tls);
+/* An empty buffer for a reply: an idle session has none of its own. It goes back when the reply
+ * has been sent; some are kept, for whoever comes next. */
+struct buf server_scratch(struct server *srv);
+void server_scratch_back(struct server *srv, struct buf *b);
 /* Sessions outside a transaction end now with 421, the others after theirs. */
 void server_drain(struct server *srv);
 /* Ends what is left (the grace is over). */

@@ -21,8 +21,6 @@
 
 #include <stdlib.h>
 
-#define REPLY_OCTETS_MAX 4096u
-
 static struct verdict (*const verbs[VERB_COUNT])(struct session *, const struct command *) = {
 	[VERB_EHLO] = verb_ehlo,
 	[VERB_HELO] = verb_helo,
@@ -44,12 +42,11 @@ static struct verdict (*const verbs[VERB_COUNT])(struct session *, const struct 
 	[VERB_QUIT] = verb_quit,
 };
 
-void session_client_text(const struct session *s, struct buf *out)
+struct address_text session_client_text(const struct session *s)
 {
-	if (s->origin.local || address_is_unix(&s->origin.client))
-		buf_str(out, "local");
-	else
-		address_format_host(&s->origin.client, out);
+	if (s->origin.local)
+		return (struct address_text){"local"};
+	return address_host_text(&s->origin.client);
 }
 
 void session_reset(struct session *s)
@@ -189,8 +186,11 @@ static SUSPENDS struct verdict next(struct session *s)
 
 struct verdict session_greeting(struct session *s)
 {
-	return reply_text(s, 220, "", "%s %s Postrider", s->config->hostname,
-		s->origin.role == LISTENER_LMTP ? "LMTP" : "ESMTP");
+	struct buf *out = reply_begin(s);
+
+	buf_str(out, s->config->hostname);
+	buf_str(out, s->origin.role == LISTENER_LMTP ? " LMTP Postrider" : " ESMTP Postrider");
+	return reply_text(s, 220, "");
 }
 
 /* RFC 8314 3.3: the handshake comes before everything else. */
@@ -210,10 +210,12 @@ static SUSPENDS int session_run(struct session *s)
 {
 	int r = session_greet(s);
 
+	reply_sent(s);
 	while (r >= 0 && !s->done) {
 		struct verdict v = next(s);
 		if (v.code != 0)
 			r = reply_send(s, v);
+		reply_sent(s);
 		if (r >= 0 && s->urgent)
 			r = stream_flush(s->io);
 		if (r >= 0 && s->commands % COMMANDS_PER_TURN == COMMANDS_PER_TURN - 1)
@@ -243,8 +245,7 @@ static void session_free(struct session *s)
 	buf_done(&s->fingerprint);
 	buf_done(&s->subject);
 	buf_done(&s->forwarded);
-	buf_done(&s->reply);
-	buf_done(&s->text);
+	reply_sent(s);
 	list_remove(&s->node);
 	srv->n_sessions--;
 	STATS_SUB(connections_open, 1);
@@ -321,8 +322,6 @@ int session_start(struct server *srv, int fd, const struct session_origin *origi
 	s->exporter = s->end_point = s->fingerprint = BUF_INIT(64);
 	s->subject = BUF_INIT(4096);
 	s->forwarded = BUF_INIT(FORWARDED_OCTETS_MAX);
-	s->reply = BUF_INIT(REPLY_OCTETS_MAX);
-	s->text = BUF_INIT(REPLY_OCTETS_MAX);
 	stream_set_timeout(
 		s->io, s->config->limits.command_timeout, s->config->limits.command_timeout);
 	session_classify(s);

@@ -38,15 +38,14 @@ struct session {
 	struct tls_server *tls_server; /* that the connection's TLS was begun with, or NULL */
 	struct transaction tx;
 	struct arrival *arrival; /* NULL: no BDAT of the transaction yet */
-	struct buf reply;	 /* a reply being formatted */
-	struct buf text;	 /* a reply's text, where it is not static */
+	struct buf text;	 /* a reply's text, where it is not static (reply.h) */
 
 	unsigned commands, bad, refused_rcpts, slowed;
 	uint64_t accepted;     /* messages */
 	uint64_t transactions; /* MAILs answered 250 */
 };
 /* The client's address without port, or "local". */
-void session_client_text(const struct session *s, struct buf *out);
+struct address_text session_client_text(const struct session *s);
 /* What the configuration says about this client. */
 void session_classify(struct session *s);
 /* RFC 5321 3.1, 4.3.1 */

@@ -65,7 +65,7 @@ struct verdict submission_check_sender(struct session *s)
 	if (ask(s, &q, &a) < 0 || a.status == SUBMIT_UNKNOWN)
 		return no_answer();
 	if (a.status == SUBMIT_NOT_YOURS)
-		return reply_text(s, 553, "5.7.1", "You may not send as that address");
+		return VERDICT(553, "5.7.1", "You may not send as that address");
 	if (a.messages_left == 0 || a.recipients_left == 0)
 		return QUOTA;
 	s->recipients_left = a.recipients_left;

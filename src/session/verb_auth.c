@@ -104,9 +104,7 @@ static void cancel(struct session *s)
 static SUSPENDS int begin(
 	struct session *s, struct exchange *x, bool has_response, struct auth_answer *ret_answer)
 {
-	struct buf client = BUF_INIT(128);
-
-	session_client_text(s, &client);
+	struct address_text client = session_client_text(s);
 	struct auth_step step = {
 		.exchange = s->number,
 		.kind = AUTH_BEGIN,
@@ -114,15 +112,13 @@ static SUSPENDS int begin(
 		.response = buf_span(&x->line),
 		.session = s->number,
 		.mechanism = x->mechanism,
-		.client = buf_span(&client),
+		.client = span_str(client.s),
 		.exporter = buf_span(&s->exporter),
 		.end_point = buf_span(&s->end_point),
 		.fingerprint = buf_span(&s->fingerprint),
 		.subject = buf_span(&s->subject),
 	};
-	int r = client.error ? client.error : ask(s, &step, x, ret_answer);
-	buf_done(&client);
-	return r;
+	return ask(s, &step, x, ret_answer);
 }
 
 /* The client's next line, decoded into x->line. 250: go on. */
@@ -154,12 +150,8 @@ static SUSPENDS struct verdict read_response(struct session *s, struct exchange 
 
 static SUSPENDS int send_challenge(struct session *s, struct span challenge)
 {
-	buf_reset(&s->text);
-	base64_encode(challenge, &s->text);
-	buf_char(&s->text, '\0');
-	if (s->text.error)
-		return s->text.error;
-	return reply_send(s, VERDICT(334, "", s->text.ptr));
+	base64_encode(challenge, reply_begin(s));
+	return s->text.error ? s->text.error : reply_send(s, reply_text(s, 334, ""));
 }
 
 /* What the directory's last word means. */

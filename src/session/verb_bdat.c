@@ -12,7 +12,6 @@
 #include "session/reply.h"
 #include "session/verb.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 
 /* 250, or the answer; *ret_last is set by LAST. */
@@ -66,6 +65,15 @@ static SUSPENDS struct verdict discard(struct session *s, uint64_t octets, struc
 	return v;
 }
 
+static struct verdict received_octets(struct session *s, uint64_t octets)
+{
+	struct buf *out = reply_begin(s);
+
+	buf_u64(out, octets);
+	buf_str(out, " octets received");
+	return reply_text(s, 250, "2.0.0");
+}
+
 static SUSPENDS struct verdict receive(struct session *s, uint64_t octets, bool last)
 {
 	if (!s->arrival)
@@ -83,7 +91,7 @@ static SUSPENDS struct verdict receive(struct session *s, uint64_t octets, bool 
 	else if (last)
 		v = promise_message(s, a);
 	else
-		v = reply_text(s, 250, "2.0.0", "%" PRIu64 " octets received", octets);
+		v = received_octets(s, octets);
 	if (r >= 0 && last)
 		v = reply_to_message(s, v);
 	if (r < 0 || last)

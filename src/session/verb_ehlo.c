@@ -3,6 +3,7 @@
  * (the parser refused it before it came here). The name decides nothing; it is recorded in
  * Received. The replies carry no enhanced code (RFC 2034 4). */
 #include "session/extension.h"
+#include "session/reply.h"
 #include "session/verb.h"
 
 static bool begin_anew(struct session *s, struct span name, bool extended)
@@ -23,13 +24,10 @@ static struct verdict extended_hello(struct session *s, const struct command *c)
 {
 	if (!begin_anew(s, c->argument, true))
 		return VERDICT(451, "4.3.0", "Out of memory");
-	buf_reset(&s->text);
-	buf_str(&s->text, s->config->hostname);
-	extension_lines(s, &s->text);
-	buf_char(&s->text, '\0');
-	if (s->text.error < 0)
-		return VERDICT(451, "4.3.0", "Out of memory");
-	return VERDICT(250, "", s->text.ptr);
+	struct buf *out = reply_begin(s);
+	buf_str(out, s->config->hostname);
+	extension_lines(s, out);
+	return out->error < 0 ? VERDICT(451, "4.3.0", "Out of memory") : reply_text(s, 250, "");
 }
 
 struct verdict verb_ehlo(struct session *s, const struct command *c)

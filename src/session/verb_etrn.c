@@ -35,6 +35,9 @@ struct verdict verb_etrn(struct session *s, const struct command *c)
 		return VERDICT(459, "4.7.1", "Node not allowed");
 	if (!intake_ask_retry(s->server->intake, c->argument))
 		return VERDICT(458, "4.3.0", "Unable to queue messages for that node now");
-	return reply_text(s, 250, "2.0.0", "Queuing for node %.*s started",
-		SPAN_FMT(c->argument)); /* a domain, or a title of ours: clean text */
+	struct buf *out = reply_begin(s);
+	buf_str(out, "Queuing for node ");
+	buf_put(out, c->argument); /* a domain, or a title of ours: clean text */
+	buf_str(out, " started");
+	return reply_text(s, 250, "2.0.0");
 }

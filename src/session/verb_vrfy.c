@@ -16,7 +16,12 @@ static SUSPENDS struct verdict verify(struct session *s, struct span canonical)
 	struct verdict v = recipient_ask(s, canonical);
 	if (!verdict_is_ok(v))
 		return v;
-	return reply_text(s, 250, "2.1.5", "<%.*s>", SPAN_FMT(canonical));
+	struct buf *out = reply_begin(s);
+
+	buf_char(out, '<');
+	buf_put(out, canonical);
+	buf_char(out, '>');
+	return reply_text(s, 250, "2.1.5");
 }
 
 struct verdict verb_vrfy(struct session *s, const struct command *c)

@@ -13,7 +13,7 @@ import sys
 
 BUDGET = pathlib.Path(__file__).with_name("budget.txt")
 TOLERANCE = 0.10
-PARTS = ("commands", "data", "envelope", "frames", "delivery", "book")
+PARTS = ("commands", "data", "envelope", "frames", "delivery", "book", "answers", "connection")
 FEW, MANY = 50, 350
 
 

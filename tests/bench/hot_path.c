@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "connection.h"
 #include "base/crc32c.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -18,6 +19,7 @@
 #include "mail/dot.h"
 #include "mail/header.h"
 #include "mail/reply.h"
+#include "session/received.h"
 #include "spool/message.h"
 
 #define BODY_OCTETS 4096u
@@ -190,11 +192,40 @@ static void book(uint64_t n)
 		fail("map");
 }
 
+/* What the session says to one message, and the field that it puts before it. */
+static void answers(uint64_t n)
+{
+	static const struct verdict said[] = {{250, "2.1.0", "Sender ok"},
+		{250, "2.1.5", "Recipient ok"}, {354, "", "End data with <CR><LF>.<CR><LF>"},
+		{250, "2.0.0", "Accepted as 5G00000000000"}};
+	struct received r = {.helo = SPAN_LIT("client.example.org"),
+		.client = SPAN_LIT("192.0.2.1"),
+		.hostname = SPAN_LIT("mx.example.org"),
+		.protocol = SPAN_LIT("ESMTP"),
+		.id = n,
+		.only_recipient = SPAN_LIT("bob@recipient.example"),
+		.wall_usec = 1800000000 * USEC_PER_SEC + n};
+	struct buf out = BUF_INIT(DECODED_MAX);
+
+	for (size_t i = 0; i < ARRAY_LEN(said); i++)
+		reply_format(&out, said[i].code, said[i].enhanced, span_str(said[i].text));
+	received_format(&r, &out);
+	if (out.error)
+		fail("answers");
+	buf_done(&out);
+}
+
+static void connection(uint64_t n)
+{
+	if (!connection_run(n))
+		fail("connection");
+}
+
 static const struct {
 	const char *name;
 	void (*run)(uint64_t n);
 } parts[] = {{"commands", commands}, {"data", data}, {"envelope", envelope}, {"frames", frames},
-	{"delivery", delivery}, {"book", book}};
+	{"delivery", delivery}, {"book", book}, {"answers", answers}, {"connection", connection}};
 
 int main(int argc, char **argv)
 {
