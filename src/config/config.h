@@ -20,6 +20,9 @@ struct config {
 	size_t n_domains;
 	struct config_route *routes;
 	size_t n_routes;
+	size_t *routes_by_title; /* indices, in the order of their titles */
+	size_t *routes_loose;	 /* of those whose title is no whole domain, in their order */
+	size_t n_routes_loose;
 	struct {
 		struct network *from;
 		size_t n_from;
@@ -141,6 +144,8 @@ const char *config_choose_path(const char *given);
 /* tls.ca, or the system's file of roots; NULL: there is none. */
 const char *config_roots_path(const struct config *c);
 const struct config_domain *config_domain(const struct config *c, struct span domain); /* local? */
+/* The block with this title, in any spelling; a path with capitals is not found. NULL: none. */
+const struct config_route *config_route(const struct config *c, struct span title);
 /* "smtp://host:port", "maildir:/path", ... 0 or -EINVAL with a remedy in *ret_why (static). */
 MUST_CHECK int target_parse(const char *text, struct target *ret_target, const char **ret_why);
 void target_done(struct target *t);

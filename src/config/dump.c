@@ -346,6 +346,9 @@ int config_parse_dump(struct span text, struct config **ret_config)
 		return k.in.error;
 	if (k.in.rest.len > 0)
 		return -EBADMSG;
+	int r = tree_index_routes(c);
+	if (r < 0)
+		return r;
 	*ret_config = TAKE(c);
 	return 0;
 }

@@ -80,6 +80,8 @@ void config_free(struct config *c)
 	free(c->listeners);
 	free(c->domains);
 	free(c->routes);
+	free(c->routes_by_title);
+	free(c->routes_loose);
 	free(c->relay.from);
 	target_done(&c->relay.via);
 	outbound_done(&c->relay.out);

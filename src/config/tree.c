@@ -164,6 +164,37 @@ static int name_contact(struct config *c)
 	return r;
 }
 
+static int compare_routes(const void *a, const void *b, void *arg)
+{
+	const struct config *c = arg;
+	const size_t *x = a, *y = b;
+	int order = strcmp(c->routes[*x].domain, c->routes[*y].domain);
+	return order ? order : (*x < *y ? -1 : 1);
+}
+
+static bool is_whole_domain(const char *title)
+{
+	return title[0] != '*' && title[0] != '.' && !strchr(title, ':');
+}
+
+int tree_index_routes(struct config *c)
+{
+	c->routes_by_title = calloc(c->n_routes + 1, sizeof(size_t));
+	c->routes_loose = calloc(c->n_routes + 1, sizeof(size_t));
+	if (!c->routes_by_title || !c->routes_loose)
+		return -ENOMEM;
+	for (size_t i = 0; i < c->n_routes; i++) {
+		if (!c->routes[i].domain)
+			return -EBADMSG;
+		c->routes_by_title[i] = i;
+		if (!is_whole_domain(c->routes[i].domain))
+			c->routes_loose[c->n_routes_loose++] = i;
+	}
+	if (c->n_routes > 1)
+		qsort_r(c->routes_by_title, c->n_routes, sizeof(size_t), compare_routes, c);
+	return 0;
+}
+
 int tree_finish(struct config *c)
 {
 	int r = finish_target(c, &c->relay.via);
@@ -175,7 +206,7 @@ int tree_finish(struct config *c)
 		r = finish_target(c, &c->routes[i].via);
 	if (r >= 0 && c->n_domains > 1)
 		qsort(c->domains, c->n_domains, sizeof(*c->domains), compare_domains);
-	return r;
+	return r < 0 ? r : tree_index_routes(c);
 }
 
 /* strcmp of a domain's name and any spelling of one. */
@@ -236,5 +267,23 @@ const char *config_roots_path(const struct config *c)
 	for (size_t i = 0; i < ARRAY_LEN(usual); i++)
 		if (access(usual[i], R_OK) == 0)
 			return usual[i];
+	return NULL;
+}
+
+const struct config_route *config_route(const struct config *c, struct span title)
+{
+	size_t low = 0, high = c->routes_by_title ? c->n_routes : 0;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const struct config_route *found = &c->routes[c->routes_by_title[middle]];
+		int order = compare_name(found->domain, title);
+		if (order == 0)
+			return found;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
 	return NULL;
 }

@@ -231,9 +231,15 @@ static const struct config_outbound *settings_of(const struct config *c, struct 
 	static const struct config_outbound none = {0};
 	if (route.len == 0 || !c)
 		return &none;
-	for (size_t i = 0; i < c->n_routes; i++)
-		if (span_equal(route, span_str(c->routes[i].domain)))
-			return &c->routes[i].out;
+	const struct config_route *block = config_route(c, route);
+	if (block && span_equal(route, span_str(block->domain)))
+		return &block->out;
+	/* A file's path keeps its case. */
+	for (size_t i = 0; i < c->n_routes_loose; i++) {
+		block = &c->routes[c->routes_loose[i]];
+		if (span_equal(route, span_str(block->domain)))
+			return &block->out;
+	}
 	return span_equal(route, SPAN_LIT("relay")) ? &c->relay.out : &none;
 }
 

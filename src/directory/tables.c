@@ -158,9 +158,9 @@ static void load_routes(struct role_process *p, struct tables *old, struct route
 
 	for (size_t i = 0; i < c->n_routes; i++) {
 		struct route_slot *slot = &slots[i];
-		struct route_slot *before = same_route(old, c->routes[i].domain);
 		if (!c->routes[i].table)
 			continue;
+		struct route_slot *before = same_route(old, c->routes[i].domain);
 		int r = load_route(p, i, c->routes[i].table, &slot->table);
 		if (r == 0 && !route_table_complete(slot->table) && before && before->table) {
 			route_table_free(TAKE(slot->table));

@@ -150,9 +150,11 @@ struct choice {
 	bool unknown; /* a table cannot be read, and nothing that could say more than it */
 };
 
+/* Of two that say as much, the one that stands first. */
 static void consider(struct choice *best, const struct config_route *block, struct route_found f)
 {
-	if (f.weight <= best->weight)
+	if (f.weight == 0 || f.weight < best->weight ||
+		(f.weight == best->weight && best->block < block))
 		return;
 	best->block = block;
 	best->via = f.via ? f.via : &block->via;
@@ -160,24 +162,35 @@ static void consider(struct choice *best, const struct config_route *block, stru
 	best->exact = f.exact;
 }
 
-/* The most telling name wins, be it a title or a line of a table. */
+static struct route_found title_find(
+	const struct config_route *block, const struct path *p, const struct expand_ask *ask)
+{
+	size_t weight = title_weight(block->domain, p->domain, ask->reverse_path);
+
+	return (struct route_found){
+		.weight = weight, .exact = weight >= route_weight(ROUTE_DOMAIN, 0)};
+}
+
+/* The most telling name wins, be it a title or a line of a table. Titles that are whole domains may
+ * be many thousands: they are looked up, only the others are gone through. */
 static struct choice block_for(
 	const struct route *r, const struct path *p, const struct expand_ask *ask)
 {
 	const struct config *c = r->config;
+	const struct config_route *named = config_route(c, p->domain);
 	struct choice best = {0};
 
-	for (size_t i = 0; i < c->n_routes; i++) {
-		const struct config_route *block = &c->routes[i];
-		const struct route_slot *slot = r->routes ? &r->routes[i] : NULL;
-		struct route_found f = {
-			.weight = title_weight(block->domain, p->domain, ask->reverse_path)};
-		f.exact = f.weight >= route_weight(ROUTE_DOMAIN, 0);
-		if (slot && slot->table)
-			f = route_table_find(
-				slot->table, ask->address, p->domain, ask->reverse_path);
+	if (named)
+		consider(&best, named, title_find(named, p, ask));
+	for (size_t i = 0; i < c->n_routes_loose; i++) {
+		size_t at = c->routes_loose[i];
+		const struct route_slot *slot = r->routes ? &r->routes[at] : NULL;
+		struct route_found f = slot && slot->table
+					       ? route_table_find(slot->table, ask->address,
+							 p->domain, ask->reverse_path)
+					       : title_find(&c->routes[at], p, ask);
 		best.unknown = best.unknown || (slot && slot->unreadable);
-		consider(&best, block, f);
+		consider(&best, &c->routes[at], f);
 	}
 	return best;
 }

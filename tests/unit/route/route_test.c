@@ -328,6 +328,69 @@ static void route_expand__unreadable_table_waits(void **state)
 	arena_free(a);
 }
 
+static struct config *config_of(const char *path, struct span text)
+{
+	struct buf errors = BUF_INIT(65536);
+	struct config *c = NULL;
+	int fd = open(path, O_WRONLY | O_TRUNC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text.ptr, text.len), text.len);
+	(void)close(fd);
+	if (config_load(path, &c, &errors) < 0)
+		fail_msg("%.*s", (int)errors.len, errors.ptr);
+	buf_done(&errors);
+	return c;
+}
+
+static void expect_many(const struct config *c, unsigned many)
+{
+	struct route r = {.config = c};
+	struct arena *a = arena_new(1 << 20);
+
+	for (unsigned i = 0; i <= many; i++) {
+		char address[64], want[64];
+		struct hop hop;
+		(void)snprintf(address, sizeof(address), "x@D%u.Many.example", i);
+		(void)snprintf(want, sizeof(want), "smtp://127.0.0.1:%u", i < many ? 1000 + i : 2);
+		struct expand_ask ask = {.address = span_str(address)};
+		assert_int_equal(route_next_hop(&r, &ask, a, &hop), 0);
+		if (!span_equal(hop.site, span_str(want)))
+			fail_msg("%s: want %s, got %.*s", address, want, SPAN_FMT(hop.site));
+		arena_reset(a);
+	}
+	assert_ptr_equal(config_route(c, SPAN_LIT("*")), &c->routes[0]);
+	assert_ptr_equal(config_route(c, SPAN_LIT(".MANY.example")), &c->routes[1]);
+	assert_null(config_route(c, SPAN_LIT("many.example")));
+	arena_free(a);
+}
+
+/* Titles in no order, among others that are no whole domains; as read, and as a role gets them. */
+static void route_next_hop__of_many_routes(void **state)
+{
+	struct world *w = *state;
+	struct buf text = BUF_INIT(1 << 20), dump = BUF_INIT(1 << 20);
+	enum { MANY = 1000, STEP = 377 };
+
+	buf_str(&text, "hostname = \"mx.one.example\"\ndata = \"/tmp/x\"\n"
+		       "listener \"mx\" { address = {\"127.0.0.1:2525\"} }\n"
+		       "relay { from = {\"127.0.0.0/8\"} }\n"
+		       "route \"*\" { via = \"smtp://127.0.0.1:1\" }\n"
+		       "route \".many.example\" { via = \"smtp://127.0.0.1:2\" }\n");
+	for (unsigned i = 0; i < MANY; i++)
+		buf_printf(&text, "route \"d%u.many.example\" { via = \"smtp://127.0.0.1:%u\" }\n",
+			i * STEP % MANY, 1000 + i * STEP % MANY);
+	struct config *c = config_of(w->path, buf_span(&text)), *of_role = NULL;
+	config_dump(c, &dump);
+	assert_int_equal(config_parse_dump(buf_span(&dump), &of_role), 0);
+	expect_many(c, MANY);
+	expect_many(of_role, MANY);
+	config_free(c);
+	config_free(of_role);
+	buf_done(&text);
+	buf_done(&dump);
+}
+
 static void expect_file(const char *path, const char *want, mode_t mode)
 {
 	char got[512] = "";
@@ -440,6 +503,7 @@ int main(void)
 			tables__bad_lines_leave_names_in_doubt, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			route_expand__unreadable_table_waits, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(route_next_hop__of_many_routes, set_up, tear_down),
 		cmocka_unit_test(users_file_edit__keeps_the_rest),
 		cmocka_unit_test(users_file__a_hundred_thousand),
 	};
