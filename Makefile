@@ -24,7 +24,7 @@ help:
 	@echo 'make asan       everything under AddressSanitizer and UBSan (asan-short: unit tests)'
 	@echo 'make valgrind   unit tests under valgrind'
 	@echo 'make fuzz       each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)'
-	@echo 'make bench      side by side with Postfix, Exim and OpenSMTPD (root; make bench-quick)'
+	@echo 'make bench      side by side with Postfix, Exim, Sendmail and OpenSMTPD (root; make bench-quick)'
 	@echo 'make install    into DESTDIR and PREFIX=$(PREFIX)'
 
 # ---- build ----

@@ -53,7 +53,7 @@ def drain_row(queued):
 
 # Rows where less is better, with their unit; all others are messages a second.
 COSTS = {P50: "ms", P99: "ms", CPU: "µs", CPU_KEPT: "µs", IDLE: "KiB PSS"}
-COSTS |= {memory_row(n): "MiB PSS" for n in (2_000, 10_000)}
+COSTS |= {memory_row(n): "MiB PSS" for n in (1_000, 10_000)}
 
 
 def ordered(queued):
@@ -73,8 +73,8 @@ class Bounds:
     queued: int
 
 
-QUICK = Bounds(cell=1.2, settle=4, slack=8, idle=5, fill=8, drain=5, queued=2_000)
-FULL = Bounds(cell=5, settle=11, slack=25, idle=5, fill=25, drain=20, queued=10_000)
+QUICK = Bounds(cell=1, settle=4, slack=8, idle=4, fill=6, drain=4, queued=1_000)
+FULL = Bounds(cell=4, settle=11, slack=25, idle=5, fill=25, drain=20, queued=10_000)
 
 
 def account(got):

@@ -116,7 +116,7 @@ def main():
         servers.Postrider.program = str(pathlib.Path(o.program).resolve())
         servers.Chrooted.cache = work / "packages"
         servers.make_certificate(work)
-        for kind in (servers.Exim, servers.OpenSMTPD):
+        for kind in (servers.Exim, servers.Sendmail, servers.OpenSMTPD):
             kind.fetch()
         facts = Run(o, work).all()
     page = report.write(facts, out)

@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 """How Postrider's figures change with what it has to hold: `make bench-scale`. Connections, queued messages (with the start
-after a kill), next hops, sizes of messages; and the start with nothing. Writes bench/SCALING.md and scaling.json.
+after a kill), next hops, sizes of messages, cores; and the start with nothing. Writes bench/SCALING.md, scaling.svg and
+scaling.json.
 
 Every step is bounded by time; a step that cannot finish says so in its row and the next one runs.
 
-usage: scale.py PROGRAM WORKFOLDER [--small] [--only connections,queued,hops,size,start] [--out FOLDER]"""
+usage: scale.py PROGRAM WORKFOLDER [--small] [--only start,connections,queued,hops,size,cores] [--out FOLDER]
+       scale.py --report JSON [--out FOLDER]      draws page and chart again"""
 
 import argparse
 import contextlib
@@ -21,8 +23,9 @@ import time
 
 import cells
 import measure
-import servers
 import run
+import scale_report
+import servers
 
 FILES = 200_000
 IDLE_EACH = 8_000  # sessions of one generator
@@ -31,6 +34,7 @@ STEPS = {  # small or not: what is tried
     "connections": {LARGE: (10, 100, 1_000, 10_000, 20_000), SMALL: (10, 100, 1_000)},
     "queued": {LARGE: (1_000, 10_000, 100_000, 1_000_000), SMALL: (1_000, 10_000)},
     "hops": {LARGE: (1, 10, 100, 1_000, 10_000), SMALL: (1, 10, 100)},
+    "cores": {LARGE: ((1, 1), (1, 2), (2, 1), (2, 2)), SMALL: ((1, 1), (2, 2))},  # cores, receivers and deliverers
     "size": {LARGE: (1 << 10, 4 << 10, 64 << 10, 1 << 20, 10 << 20, 100 << 20), SMALL: (1 << 10, 64 << 10, 1 << 20)},
 }
 
@@ -41,6 +45,22 @@ class Scaled(servers.Postrider):
     name = "Postrider-scale"
     more = ""
     extra = ""
+    cores = None  # its own, if not all
+
+    def command(self):
+        pinned = ["taskset", "-c", ",".join(map(str, sorted(self.cores)))] if self.cores else []
+        return pinned + super().command()
+
+    def cpu_by_role(self):
+        """role -> microseconds of CPU of its processes so far."""
+        used = {}
+        for pid, fields in self.process.tree().items():
+            with contextlib.suppress(OSError):
+                words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").split()
+                role = words[words.index("--role") + 1] if "--role" in words else None
+                if role:
+                    used[role] = used.get(role, 0) + (int(fields[11]) + int(fields[12])) * 1_000_000 // measure.TICK
+        return used
 
     def config(self, via):
         super().config(via)
@@ -89,6 +109,9 @@ class Scaled(servers.Postrider):
             process.terminate()
             process.wait(30)
 
+    def open_connections(self):
+        return json.loads(self.tell("top", "--json"))["connections_open"]
+
     def events(self, name):
         """How many lines of the console name the event."""
         text = (self.home / "console").read_text()
@@ -120,7 +143,8 @@ class Scale:
     def __init__(self, work, small):
         self.work, self.small = work, small
         self.facts = {"machine": run.machine(), "load": os.getloadavg()[0], "small": small, "tables": {},
-                      "began": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())}
+                      "began": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+                      "disk": measure.disk(work, 0.3 if small else 1)}
         bounds = cells.QUICK if small else cells.FULL
         self.seconds = 1.5 if small else 4
         self.cells = cells.Cells(Scaled.program, bounds, run.PORT, run.SINK, None)
@@ -167,17 +191,21 @@ class Scale:
                 server.start()
                 self.load(server, "-m", "100", "-j", "20")
                 before = server.process.memory_kib()
-                hold = self.seconds + 4 + n / 2500
+                hold = self.seconds + 8 + n / 1000
                 idle = [subprocess.Popen([server.program, "bench", "load", f"127.0.0.1:{server.port}", "-j",
                                           str(min(IDLE_EACH, n - begun)), "--idle", f"{int(hold * 1000)}ms", "--quiet",
                                           "--json"], stdout=subprocess.PIPE, text=True)
                         for begun in range(0, n, IDLE_EACH)]
-                time.sleep(2 + n / 2500)
+                end = time.monotonic() + 4 + n / 1000
+                while server.open_connections() < n and time.monotonic() < end:
+                    time.sleep(0.1)
+                time.sleep(1)  # buffers that nothing comes for are given back
                 memory = server.process.memory_kib() - before
                 got = self.load(server, "-m", "200000", "-j", "20", "-k", "0", "--window", "1000")
                 ends = [json.loads(part.communicate(timeout=hold + 60)[0]) for part in idle]
-                self.row("connections", n, **{"opened": sum(end["stages"]["hello"]["count"] for end in ends),
-                                              "ended early": sum(end["closed_early"] for end in ends), "KiB PSS a connection": memory / n, "relayed a second beside them":
+                self.row("connections", n, **{"opened": sum(end["stages"].get("hello", {}).get("count", 0) for end in ends),
+                                              "ended early": sum(end["closed_early"] for end in ends), "KiB PSS a connection": memory / n if n >= 100 else None,
+                                              "relayed a second beside them":
                                               got["messages"] / got["sink"]["seconds"], "p99 ms to the 250":
                                               got["stages"]["to-250"]["p99_us"] / 1e3} | cells.account(got))
 
@@ -186,13 +214,18 @@ class Scale:
         for n in STEPS["queued"][self.small]:
             with self.step("queued", n) as server:
                 server.start(hold=True)
-                got = self.load(server, "-m", str(n), "-j", "100", "-k", "0", "-s", "1K", sink=None,
+                self.load(server, "-m", "100", "-j", "20", sink=None)
+                empty = server.process.memory_kib()
+                got = self.load(server, "-m", str(n - 100), "-j", "100", "-k", "0", "-s", "1K", sink=None,
                                 seconds=20 + n / 5000)
                 held = self.cells.await_queued(server, n)
                 if held < n:
                     raise cells.Unfinished(f"{held} of {n} queued")
                 time.sleep(1)
                 memory = server.process.memory_kib()
+                begun = time.monotonic()
+                listed = server.tell("queue", "list", "--json").count("\n")
+                list_seconds = time.monotonic() - begun
                 server.kill()
                 before = server.events("recovered")
                 port_seconds, begun = server.again(), time.monotonic()
@@ -203,10 +236,13 @@ class Scale:
                 recovered = time.monotonic() - begun + port_seconds
                 after = self.cells.await_queued(server, n + 1)
                 values = {"accepted a second": got["messages_per_second"], "MiB PSS": memory / 1024,
-                          "s to the port after kill -9": port_seconds, "s to the first 250": first_seconds,
-                          "s to recovered": recovered, "lost": n + first["messages"] - after}
+                          "octets a message": (memory - empty) * 1024 / n if n >= 10_000 else None,
+                          "s to list all": list_seconds, "s to the port after kill -9": port_seconds, "s to the first 250": first_seconds,
+                          "s to recovered": recovered, "lost": n + first["messages"] - min(after, listed + 1)}
                 with self.cells.sink("--expect", str(after)) as sink:
+                    begun = time.monotonic()
                     server.release()
+                    values["s of release --all"] = time.monotonic() - begun
                     with contextlib.suppress(subprocess.TimeoutExpired):
                         sink.wait(10 + n / 8000)
                     sink.terminate()
@@ -246,54 +282,72 @@ class Scale:
                                        got["octets"] / seconds / 1e6, "MiB PSS at most": watch.highest / 1024} |
                          cells.account(got))
 
-    TABLES = ("start", "connections", "queued", "hops", "size")
+    def cores(self):
+        """So many cores for the server, the others (if any) for generator and sink; so many receivers and deliverers."""
+        all_cores = sorted(os.sched_getaffinity(0))
+        for cores, processes in STEPS["cores"][self.small]:
+            with self.step("cores", cores, f"processes {{ receivers = {processes}  deliverers = {processes} }}\n") as server:
+                if cores > len(all_cores):
+                    raise cells.Unfinished(f"the machine has {len(all_cores)}")
+                server.cores = set(all_cores[:cores])
+                os.sched_setaffinity(0, set(all_cores[cores:]) or set(all_cores))  # generator and sink inherit it
+                try:
+                    self.row("cores", cores, **{"receivers, deliverers": processes} | self.core_rates(server))
+                finally:
+                    os.sched_setaffinity(0, all_cores)
 
+    def core_rates(self, server):
+        with self.cells.sink():
+            server.start()
+            self.load(server, "-m", "100", "-j", "20")
+            once = self.load(server, "-m", "200000", "-j", "20", "--window", "1000")
+            before = server.cpu_by_role()
+            kept = self.load(server, "-m", "200000", "-j", "20", "-k", "0", "--window", "1000")
+            used = server.cpu_by_role()
+            server.stop()
+            server.start(hold=True)
+            accepted = self.load(server, "-m", "200000", "-j", "100", "-k", "0", sink=None)
+        each = {f"µs {role}": (used[role] - before.get(role, 0)) / kept["messages"]
+                for role in ("receiver", "dispatcher", "deliverer", "directory") if role in used}
+        return {"relayed a second, one a connection": once["messages"] / once["sink"]["seconds"],
+                "relayed, kept": kept["messages"] / kept["sink"]["seconds"],
+                "accepted, kept": accepted["messages_per_second"]} | each | cells.account(kept)
 
-TITLES = {"start": "Start with an empty queue", "connections": "Idle connections, and 20 that send on kept connections",
-          "queued": "Queued messages of 1 KiB, a kill -9 of all processes, the start after it, the drain",
-          "hops": "Next hops, 20 sessions on kept connections", "size": "Octets of a message, four sessions"}
-
-
-def page(facts):
-    lines = ["# Results of `make bench-scale`" + (" with --small" if facts["small"] else ""), "",
-             f"{facts['began']}, {facts['machine']}; load average at the begin {facts['load']:.1f}. "
-             "What each table does: [scale.py](scale.py).", ""]
-    for table, rows in facts["tables"].items():
-        names = list(dict.fromkeys(k for row in rows for k in row if k != "step"))
-        lines += [f"## {TITLES[table]}", "", f"| {table} | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-        for row in rows:
-            texts = [run.report.number(v) if isinstance(v, float) else "–" if v is None else f"{v:,}" if isinstance(v, int)
-                     else v for v in (row.get(k) for k in names)]
-            lines.append(f"| {row['step']:,} | " + " | ".join(texts) + " |")
-        lines.append("")
-    return "\n".join(lines)
+    TABLES = ("start", "connections", "queued", "hops", "size", "cores")
 
 
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("program")
-    options.add_argument("work")
+    options.add_argument("program", nargs="?")
+    options.add_argument("work", nargs="?")
     options.add_argument("--small", action="store_true")
     options.add_argument("--only", default=",".join(Scale.TABLES))
     options.add_argument("--out", default=str(servers.HERE))
+    options.add_argument("--report", metavar="JSON")
     o = options.parse_args()
+    if o.report:
+        print(scale_report.write(json.loads(pathlib.Path(o.report).read_text()), pathlib.Path(o.out)))
+        return 0
+    if not o.program or not o.work:
+        options.error("PROGRAM and WORKFOLDER are needed")
     if os.geteuid() != 0:
         sys.exit("make bench-scale needs root, for its limits of open files")
     work = pathlib.Path(o.work).resolve()
     work.mkdir(parents=True, exist_ok=True)
     work.chmod(0o755)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError):  # not everywhere may root raise it
+    try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(hard, FILES), max(hard, FILES)))
+    except ValueError:  # not everywhere may root raise it
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     servers.Postrider.program = str(pathlib.Path(o.program).resolve())
     servers.make_certificate(work)
+    begun = time.monotonic()
     scale = Scale(work, o.small)
     for table in o.only.split(","):
         getattr(scale, table)()
-    out = pathlib.Path(o.out)
-    (out / "SCALING.md").write_text(page(scale.facts))
-    (out / "scaling.json").write_text(json.dumps(scale.facts, indent=1) + "\n")
-    print(out / "SCALING.md")
+    scale.facts["seconds"] = time.monotonic() - begun
+    print(scale_report.write(scale.facts, pathlib.Path(o.out)))
     return 0
 
 

@@ -1,7 +1,7 @@
 """The servers: Postrider, and the others from Debian's packages, each in a root of its own below the work folder.
 
-Exim and OpenSMTPD conflict with one another as packages; so their files are unpacked into a folder, with the libraries
-that they are linked to, and run there by chroot. Postfix is installed (the tests need it, too) and runs from scratch
+Exim, Sendmail and OpenSMTPD conflict with one another as packages; so their files are unpacked into a folder, with the
+libraries that they are linked to, and run there by chroot. Postfix is installed (the tests need it, too) and runs from scratch
 folders. Settings are what an operator of a busy relay would choose, see README.md; durability is left as it is.
 All offer STARTTLS with the same certificate (ECDSA P-256)."""
 
@@ -276,4 +276,44 @@ class OpenSMTPD(Chrooted):
         self.tell("/usr/sbin/smtpctl", "resume", "mta")
 
 
-KINDS = (Postrider, Postfix, Exim, OpenSMTPD)
+class Sendmail(Chrooted):
+    """Each session has a process, which delivers what it took before it answers; held mail waits for queue runners."""
+
+    name = "Sendmail"
+    durability = "fsync of two spool files before 250"
+    idle_connections = 100  # a process for each
+    packages = ("sendmail-bin", "sendmail-cf", "libwrap0", "libnsl2", "libtirpc3", "libsasl2-2")
+    binaries = ("usr/libexec/sendmail/sendmail",)
+    accounts = (("smmta", 39111), ("smmsp", 39112))
+    runners = None
+
+    def configure(self, hold):
+        mode = "queue" if hold else "interactive"
+        self.write("etc/mail/sendmail.mc", self.filled("sendmail.mc").replace("@MODE@", mode))
+        made = subprocess.run(["m4", f"-D_CF_DIR_={self.home}/usr/share/sendmail/cf/", str(self.home / "etc/mail/sendmail.mc")],
+                              capture_output=True, text=True, check=True)
+        self.write("etc/mail/sendmail.cf", made.stdout)
+        self.write("etc/mail/service.switch", "hosts files\naliases files\n")
+        for number in range(8):
+            (self.home / f"var/spool/mqueue/q{number}").mkdir(parents=True, mode=0o700)
+        (self.home / "var/spool/mqueue").chmod(0o700)
+
+    def command(self):
+        return self.inside("/usr/libexec/sendmail/sendmail", "-bD")
+
+    def queued(self):
+        return files_below(self.home / "var/spool/mqueue", lambda name: name.startswith("qf"))
+
+    def release(self):
+        """The runners of the queue's group, one a folder; they go into the background, and end with their keeper."""
+        with open(self.home / "console", "ab") as log:
+            self.runners = Process(self.inside("/usr/libexec/sendmail/sendmail", "-q"), log)
+
+    def stop(self):
+        if self.runners:
+            self.runners.stop(0)
+        self.runners = None
+        super().stop()
+
+
+KINDS = (Postrider, Postfix, Exim, Sendmail, OpenSMTPD)

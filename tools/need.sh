@@ -16,10 +16,10 @@ peers="dovecot-lmtpd dovecot-submissiond libsasl2-modules python3-aiosmtpd addus
 # The smtp-server of nodemailer comes by npm; a Node.js of another origin has brought its own.
 command -v npm >/dev/null 2>&1 || clients="$clients npm"
 names='nsd ldnsutils unbound'
-tests="python3 python3-pytest procps util-linux iproute2 $clients $peers $names"
+tests="python3 python3-pytest procps util-linux iproute2 gnuplot-nox $clients $peers $names"
 memory='valgrind'
 # The servers that bench/ compares with are unpacked, not installed; these are their libraries.
-bench="python3 procps postfix gnuplot-nox libevent-2.1-7 $exim"
+bench="python3 procps postfix gnuplot-nox util-linux $unpacked $exim"
 
 wanted=
 for group in "$@"; do
