@@ -65,6 +65,25 @@ void wire_put_fact_u64(struct buf *b, uint16_t tag, uint64_t v)
 	put_le(b, v, octets);
 }
 
+size_t wire_open_fact(struct buf *b, uint16_t tag)
+{
+	wire_put_u16(b, tag);
+	wire_put_u32(b, 0);
+	return b->len;
+}
+
+void wire_close_fact(struct buf *b, size_t at)
+{
+	if (b->error)
+		return;
+	if (b->len - at > UINT32_MAX) {
+		b->error = -EMSGSIZE;
+		return;
+	}
+	uint32_t le = htole32((uint32_t)(b->len - at));
+	memcpy(b->ptr + at - sizeof(le), &le, sizeof(le));
+}
+
 /* The next len octets, or an error that sticks. */
 static bool take(struct wire *w, size_t len, struct span *ret_octets)
 {

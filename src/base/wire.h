@@ -11,6 +11,9 @@ void wire_put_u64(struct buf *b, uint64_t v);
 void wire_put_span(struct buf *b, struct span s);
 void wire_put_fact(struct buf *b, uint16_t tag, struct span s);
 void wire_put_fact_u64(struct buf *b, uint16_t tag, uint64_t v);
+/* A fact whose value is written between the two: its length is filled in at the close. */
+size_t wire_open_fact(struct buf *b, uint16_t tag);
+void wire_close_fact(struct buf *b, size_t at);
 
 struct wire {
 	struct span rest;

@@ -60,18 +60,14 @@ static void put_simple(struct buf *out, const struct message *m, const struct si
 
 static void put_rcpt(struct buf *out, const struct message_rcpt *r)
 {
-	/* The fact's length is known only afterwards: written in place. */
-	struct buf inner = BUF_INIT(8192);
+	size_t at = wire_open_fact(out, FACT_RECIPIENT);
 
-	wire_put_fact(&inner, RCPT_ADDRESS, r->address);
-	put_text(&inner, RCPT_ORIGINAL, r->original);
-	put_number(&inner, RCPT_FLAGS, r->flags);
-	put_number(&inner, RCPT_NOTIFY, r->notify);
-	put_text(&inner, RCPT_ORCPT, r->orcpt);
-	if (inner.error)
-		out->error = inner.error;
-	wire_put_fact(out, FACT_RECIPIENT, buf_span(&inner));
-	buf_done(&inner);
+	wire_put_fact(out, RCPT_ADDRESS, r->address);
+	put_text(out, RCPT_ORIGINAL, r->original);
+	put_number(out, RCPT_FLAGS, r->flags);
+	put_number(out, RCPT_NOTIFY, r->notify);
+	put_text(out, RCPT_ORCPT, r->orcpt);
+	wire_close_fact(out, at);
 }
 
 static void put_piece(struct buf *out, const struct message_piece *p)

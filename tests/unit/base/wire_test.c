@@ -115,6 +115,30 @@ static void wire_put_span__too_long(void **state)
 	want_u64("nothing written", 0, b.len);
 }
 
+static void wire_close_fact__same_octets_as_put(void **state)
+{
+	(void)state;
+	CLEANUP(buf_done) struct buf want = BUF_INIT(100), got = BUF_INIT(100);
+	wire_put_fact(&want, 9, SPAN_LIT("\1\0\2\0\0\0ab"));
+	wire_put_fact(&want, 9, SPAN_NULL);
+	size_t at = wire_open_fact(&got, 9);
+	wire_put_fact(&got, 1, SPAN_LIT("ab"));
+	wire_close_fact(&got, at);
+	wire_close_fact(&got, wire_open_fact(&got, 9));
+	want_span("octets", buf_span(&want), buf_span(&got));
+}
+
+static void wire_close_fact__after_an_error(void **state)
+{
+	(void)state;
+	CLEANUP(buf_done) struct buf b = BUF_INIT(8);
+	size_t at = wire_open_fact(&b, 9);
+	wire_put_u64(&b, 1);
+	wire_close_fact(&b, at);
+	want_int("error", -EMSGSIZE, b.error);
+	want_u64("only the head was written", 6, b.len);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -123,6 +147,8 @@ int main(void)
 		cmocka_unit_test(wire_get__truncated_anywhere),
 		cmocka_unit_test(wire_get__error_sticks),
 		cmocka_unit_test(wire_put_span__too_long),
+		cmocka_unit_test(wire_close_fact__same_octets_as_put),
+		cmocka_unit_test(wire_close_fact__after_an_error),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
