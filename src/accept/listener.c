@@ -40,8 +40,10 @@ static void refuse(struct listener *l, int fd, const struct address *client, enu
 	STATS_ADD(connections_refused_total, 1);
 	STATS_ADD(replies_4xx_total, 1);
 	log_refused(l, client, why == PERMIT_ALL_TAKEN ? "connections" : "connections-per-ip");
-	/* A peer that does not read the courtesy does not get it. */
-	(void)!send(fd, text.ptr, text.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	/* A peer that does not read the courtesy does not get it. It leaves with the end, which is
+	 * said apart: close() alone would be a reset, and forget it, where the peer has spoken. */
+	(void)!send(fd, text.ptr, text.len, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE);
+	(void)shutdown(fd, SHUT_WR);
 	fd_close(fd);
 }
 

@@ -167,7 +167,9 @@ int fiber_spawn(fiber_fn fn, void *arg, struct fiber **ret_fiber)
 	f->sanitizer = __tsan_create_fiber(0);
 #endif
 	list_push_back(&runtime.fibers, &f->all_node);
-	list_push_back(&runtime.next, &f->run_node);
+	/* Whoever spawns from an event has its fiber run in the same turn, without a further look
+	 * at events between. */
+	list_push_back(runtime.current ? &runtime.next : &runtime.runnable, &f->run_node);
 	runtime.n_fibers++;
 	if (ret_fiber)
 		*ret_fiber = f;

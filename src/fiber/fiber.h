@@ -69,8 +69,8 @@ void watch_done_and_close(struct watch *w);
 
 /* ---- fibers ---- */
 typedef void (*fiber_fn)(void *arg);
-/* Runs fn(arg) from the next turn on. ret may be NULL. -ENOMEM. The handle is valid until fn
- * returns. */
+/* Runs fn(arg) later: in this turn still if an event or a timer spawns it, in the next if a fiber
+ * does. ret may be NULL. -ENOMEM. The handle is valid until fn returns. */
 MUST_CHECK int fiber_spawn(fiber_fn fn, void *arg, struct fiber **ret_fiber);
 struct fiber *fiber_self(void); /* NULL on the loop's own stack */
 void fiber_cancel(struct fiber *f);

@@ -53,11 +53,13 @@ ssize_t stream_plain_read(struct stream *s, void *ptr, size_t len)
 
 ssize_t stream_plain_write(struct stream *s, const void *ptr, size_t len)
 {
+	int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (s->finishing ? MSG_MORE : 0);
 	ssize_t n;
 	do {
 		s->watch.ready &= ~(uint32_t)EPOLLOUT;
-		n = send(s->watch.fd, ptr, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = send(s->watch.fd, ptr, len, flags);
 	} while (n < 0 && errno == EINTR);
+	s->corked |= s->finishing && n > 0;
 	return n < 0 ? -errno : n;
 }
 
@@ -105,6 +107,10 @@ void stream_free(struct stream *s)
 		return;
 	if (s->transport->close)
 		s->transport->close(s);
+	/* Not left to close(), which would forget what waits if the peer has sent what nobody read
+	 * (RFC 9293 3.10.4: such an end is a reset). */
+	if (s->corked)
+		(void)shutdown(s->watch.fd, SHUT_WR);
 	watch_done_and_close(&s->watch); /* no other process has a stream's fd */
 	free(s->in.ptr);
 	free(s->out.ptr);
@@ -263,6 +269,12 @@ int stream_flush(struct stream *s)
 	r = write_through(s, span_make(s->out.ptr + s->out.start, half_len(&s->out)));
 	s->out.start = s->out.end = 0;
 	return r;
+}
+
+int stream_finish(struct stream *s)
+{
+	s->finishing = s->short_is_last; /* TCP: MSG_MORE means nothing to a unix socket */
+	return stream_flush(s);
 }
 
 int stream_write(struct stream *s, struct span octets)

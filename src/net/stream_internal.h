@@ -35,6 +35,8 @@ struct stream {
 	bool drained;	       /* the kernel had no more at the last read: wait before the next */
 	bool short_is_last;    /* a short read means drained; not on unix sockets with fds */
 	bool discarding;       /* in the middle of a line that is too long */
+	bool finishing;	       /* stream_finish: what is sent waits for the end */
+	bool corked;	       /* something does */
 	bool writing;	       /* a fiber is sending: the out buffer stays as it is */
 	bool read_needs_write; /* the transport must send before it can read on */
 	struct cond written;   /* writing has ended */

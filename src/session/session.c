@@ -216,14 +216,12 @@ static SUSPENDS int session_run(struct session *s)
 		if (v.code != 0)
 			r = reply_send(s, v);
 		reply_sent(s);
-		if (r >= 0 && s->urgent)
+		if (r >= 0 && s->urgent && !s->done)
 			r = stream_flush(s->io);
 		if (r >= 0 && s->commands % COMMANDS_PER_TURN == COMMANDS_PER_TURN - 1)
 			r = fiber_yield() == -ECANCELED ? 0 : r; /* the next wait tells */
 	}
-	if (r >= 0)
-		r = stream_flush(s->io);
-	return r;
+	return r < 0 ? r : stream_finish(s->io);
 }
 
 /* ---- birth and end ---- */

@@ -34,6 +34,13 @@ def test_limit__a_dropped_connection_gives_its_place_back(server, connect):
     connect(s).expect(220)
 
 
+def test_quit__what_stands_behind_it_does_not_cost_the_reply(servers, connect):
+    c = connect(servers())
+    c.hello()
+    c.send(b"QUIT\r\n" + b"NOOP\r\n" * 5000)  # more than is read at once
+    c.expect(221)
+
+
 def test_drain__idle_session_gets_421_and_the_server_ends(server, connect):
     s = server().start()
     c = connect(s)

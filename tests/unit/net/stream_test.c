@@ -3,6 +3,7 @@
 #include "net/stream.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <linux/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -278,6 +279,66 @@ static void stream_flush__peer_is_gone(void **state)
 	on_each_kind(gone_body);
 }
 
+static uint32_t segments_in(int fd)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof info;
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+	return info.tcpi_segs_in;
+}
+
+static void want_end(struct ends *e, const char *text)
+{
+	char got[64];
+	ssize_t n = recv(e->theirs, got, sizeof got, MSG_WAITALL);
+	if (n != (ssize_t)strlen(text) || memcmp(got, text, (size_t)n) != 0)
+		fail_msg("want %s got %zd octets: %.*s", text, n, n > 0 ? (int)n : 0, got);
+}
+
+static void finish_body(struct ends *e)
+{
+	assert_int_equal(stream_write(e->s, SPAN_LIT("221 bye\r\n")), 0);
+	assert_int_equal(stream_finish(e->s), 0);
+	stream_freep(&e->s);
+	want_end(e, "221 bye\r\n");
+}
+
+static void stream_finish__reaches_the_peer(void **state)
+{
+	(void)state;
+	on_each_kind(finish_body);
+}
+
+static void stream_finish__leaves_with_the_end(void **state)
+{
+	uint32_t segments = 0;
+	(void)state;
+	/* The kernel does not wait for ever: a machine that stops us between may need two. */
+	for (unsigned i = 0; i < 20 && segments != 1; i++) {
+		struct ends e = ends_tcp();
+		uint32_t before = segments_in(e.theirs);
+		body = finish_body;
+		spawn(body_run, &e);
+		run_to_end();
+		segments = segments_in(e.theirs) - before;
+		ends_close(&e);
+	}
+	assert_int_equal(segments, 1);
+}
+
+/* Closing then resets the connection; what was said must be out before. */
+static void finish_unread_body(struct ends *e)
+{
+	say(e->theirs, SPAN_LIT("QUIT\r\nand what nobody reads"));
+	finish_body(e);
+}
+
+static void stream_finish__peer_sent_more(void **state)
+{
+	(void)state;
+	on_each_kind(finish_unread_body);
+}
+
 static void peek_body(struct ends *e)
 {
 	struct span o;
@@ -541,6 +602,9 @@ int main(void)
 		LOOP_TEST(stream_read_line__cancelled),
 		LOOP_TEST(stream_flush__when_input_is_drained),
 		LOOP_TEST(stream_flush__peer_is_gone),
+		LOOP_TEST(stream_finish__reaches_the_peer),
+		LOOP_TEST(stream_finish__leaves_with_the_end),
+		LOOP_TEST(stream_finish__peer_sent_more),
 		LOOP_TEST(stream_set_read_deadline__bounds_waits),
 		LOOP_TEST(stream_write__peer_does_not_read),
 		LOOP_TEST(stream_write__bulk),
