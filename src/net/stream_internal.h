@@ -40,6 +40,7 @@ struct stream {
 	bool writing;	       /* a fiber is sending: the out buffer stays as it is */
 	bool read_needs_write; /* the transport must send before it can read on */
 	struct cond written;   /* writing has ended */
+	struct stream *next;   /* of those that are kept for later */
 };
 
 /* The plain transport, for those that sit on it. */

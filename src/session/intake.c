@@ -342,6 +342,7 @@ int intake_new(const struct seam *seam, uint16_t slot, struct intake **ret_intak
 	i->accepting = true;
 	i->reaper.fn = intake_reap;
 	i->held = BUF_INIT(NOTICES_HELD_MAX);
+	i->notice = BUF_INIT(NOTICE_OCTETS_MAX);
 	list_init(&i->ended);
 	cond_init(&i->room);
 	*ret_intake = i;
@@ -358,6 +359,7 @@ void intake_free(struct intake *i)
 		lease_free(CONTAINER_OF(it, struct lease, node));
 	loop_defer_cancel(&i->reaper);
 	buf_done(&i->held);
+	buf_done(&i->notice);
 	free(i);
 }
 
@@ -400,16 +402,16 @@ int intake_attach(struct intake *i, int fd)
 
 void intake_notice(struct intake *i, const struct commit_notice *n)
 {
-	struct buf b = BUF_INIT(256);
+	struct buf *b = &i->notice;
 
-	commit_notice_encode(n, &b);
-	if (b.error < 0)
+	buf_reset(b);
+	commit_notice_encode(n, b);
+	if (b->error < 0)
 		return; /* found again by recovery */
 	if (i->channel)
-		intake_send(i, FRAME_COMMITTED, buf_span(&b));
-	else if (i->held.len + b.len <= NOTICES_HELD_MAX)
-		buf_put(&i->held, buf_span(&b));
-	buf_done(&b);
+		intake_send(i, FRAME_COMMITTED, buf_span(b));
+	else if (i->held.len + b->len <= NOTICES_HELD_MAX)
+		buf_put(&i->held, buf_span(b));
 }
 
 int lease_wait_room(struct lease *l, uint64_t octets, uint64_t deadline_usec)

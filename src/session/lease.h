@@ -34,6 +34,7 @@ struct intake {
 	struct cond room; /* a segment, a dispatcher, or its consent came */
 	struct loop_defer reaper;
 	struct buf held;		    /* notices while there is no dispatcher */
+	struct buf notice;		    /* the one that is being written */
 	uint64_t ended_syncs, ended_errors; /* counts of leases that are gone */
 };
 /* 0 when `octets` can be appended under this lease; waits for a segment until the deadline.

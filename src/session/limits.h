@@ -54,6 +54,7 @@
 
 /* More octets than this waiting for the dispatcher: no new mail until it has caught up. */
 #define DISPATCHER_BACKLOG_MAX (4u * 1024u * 1024u)
+#define NOTICE_OCTETS_MAX      256u
 /* Notices kept while there is no dispatcher; it finds the rest in the segments anyway. */
 #define NOTICES_HELD_MAX (64u * 1024u)
 

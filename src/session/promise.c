@@ -40,8 +40,11 @@ static int prepend_received(struct session *s, struct incoming *in, struct span 
 		r.tls_version = tls.version;
 		r.tls_cipher = tls.cipher;
 	}
-	received_format(&r, reply_begin(s));
-	return s->text.error < 0 ? s->text.error : incoming_prepend(in, buf_span(&s->text));
+	struct buf field = server_scratch(s->server);
+	received_format(&r, &field);
+	int result = field.error < 0 ? field.error : incoming_prepend(in, buf_span(&field));
+	server_scratch_back(s->server, &field);
+	return result;
 }
 
 /* 8-bit octets may come undeclared (BODY=7BIT): what is there counts, not what was said. */

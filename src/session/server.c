@@ -9,6 +9,7 @@ int server_init(
 {
 	*srv = (struct server){.next_session = 1};
 	list_init(&srv->sessions);
+	list_init(&srv->kept);
 	/* Numbers differ from those of an earlier life of the process, so that a log can be read.
 	 */
 	srv->next_session = (clock_wall_usec() / USEC_PER_SEC) << 24;
@@ -25,6 +26,7 @@ int server_init(
 void server_done(struct server *srv)
 {
 	assert(srv->n_sessions == 0);
+	sessions_discard_kept(srv);
 	lookup_client_free(TAKE(srv->directory));
 	intake_free(TAKE(srv->intake));
 	settings_unref(TAKE(srv->settings));

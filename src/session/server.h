@@ -13,6 +13,8 @@ struct server {
 	struct lookup_client *directory;
 	struct list sessions; /* struct session */
 	size_t n_sessions;
+	struct list kept; /* ended ones, for their storage */
+	unsigned n_kept;
 	bool draining;
 	uint64_t next_session; /* number of the next one, for the log */
 	struct buf scratch[2]; /* storage for a reply and its text that no session uses now */

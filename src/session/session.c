@@ -20,6 +20,7 @@
 #include "session/verb.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static struct verdict (*const verbs[VERB_COUNT])(struct session *, const struct command *) = {
 	[VERB_EHLO] = verb_ehlo,
@@ -226,16 +227,65 @@ static SUSPENDS int session_run(struct session *s)
 
 /* ---- birth and end ---- */
 
+/* Ended sessions that wait for the next connection, with the storage of a name and a transaction.
+ * The sanitizer shall see a use after the end. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SESSIONS_KEPT 0u
+#else
+#define SESSIONS_KEPT 32u
+#endif
+
+/* All zero but for what an ended one has left: helo's storage, the transaction's arena. */
+static struct session *session_take(struct server *srv)
+{
+	struct list *n = list_pop_front(&srv->kept);
+
+	if (!n)
+		return calloc(1, sizeof(struct session));
+	srv->n_kept--;
+	struct session *s = CONTAINER_OF(n, struct session, node);
+	struct transaction tx = s->tx;
+	struct buf helo = s->helo;
+	memset(s, 0, sizeof(*s));
+	s->tx = tx;
+	s->helo = helo;
+	return s;
+}
+
+static void session_discard(struct session *s)
+{
+	transaction_done(&s->tx);
+	buf_done(&s->helo);
+	free(s);
+}
+
+/* It has been reset. */
+static void session_leave(struct server *srv, struct session *s)
+{
+	if (srv->n_kept >= SESSIONS_KEPT) {
+		session_discard(s);
+		return;
+	}
+	buf_reset(&s->helo);
+	list_push_front(&srv->kept, &s->node);
+	srv->n_kept++;
+}
+
+void sessions_discard_kept(struct server *srv)
+{
+	for (struct list *n; (n = list_pop_front(&srv->kept));)
+		session_discard(CONTAINER_OF(n, struct session, node));
+	srv->n_kept = 0;
+}
+
 static void session_free(struct session *s)
 {
 	struct server *srv = s->server;
 	struct session_origin origin = s->origin;
 
 	session_reset(s);
-	transaction_done(&s->tx);
 	stream_free(s->io);
 	tls_server_unref(s->tls_server);
-	buf_done(&s->helo);
 	buf_done(&s->name);
 	buf_done(&s->login);
 	buf_done(&s->exporter);
@@ -250,7 +300,7 @@ static void session_free(struct session *s)
 	if (origin.ended)
 		origin.ended(&origin);
 	settings_unref(s->settings); /* origin.listener points into it */
-	free(s);
+	session_leave(srv, s);
 	if (srv->session_ended)
 		srv->session_ended(srv);
 }
@@ -296,7 +346,7 @@ void session_classify(struct session *s)
 
 int session_start(struct server *srv, int fd, const struct session_origin *origin)
 {
-	struct session *s = calloc(1, sizeof(*s));
+	struct session *s = session_take(srv);
 
 	if (!s) {
 		fd_close(fd);
@@ -305,7 +355,7 @@ int session_start(struct server *srv, int fd, const struct session_origin *origi
 	bool tcp = !origin->local && !address_is_unix(&origin->client);
 	int r = stream_new_known(fd, tcp, &s->io);
 	if (r < 0) {
-		free(s);
+		session_leave(srv, s);
 		return r;
 	}
 	s->server = srv;
@@ -314,7 +364,7 @@ int session_start(struct server *srv, int fd, const struct session_origin *origi
 	s->origin = *origin;
 	s->number = srv->next_session++;
 	s->started_usec = loop_now_usec();
-	s->helo = BUF_INIT(DOMAIN_MAX + 1);
+	s->helo.max = DOMAIN_MAX + 1;
 	s->name = BUF_INIT(DOMAIN_MAX);
 	s->login = BUF_INIT(PATH_MAX_SMTP + DOMAIN_MAX);
 	s->exporter = s->end_point = s->fingerprint = BUF_INIT(64);
@@ -323,14 +373,12 @@ int session_start(struct server *srv, int fd, const struct session_origin *origi
 	stream_set_timeout(
 		s->io, s->config->limits.command_timeout, s->config->limits.command_timeout);
 	session_classify(s);
-	r = transaction_init(
-		&s->tx, (uint32_t)MIN(s->config->limits.recipients, (uint64_t)UINT32_MAX));
-	if (r == 0)
-		r = fiber_spawn(session_main, s, &s->fiber);
+	transaction_init(&s->tx, (uint32_t)MIN(s->config->limits.recipients, (uint64_t)UINT32_MAX));
+	r = fiber_spawn(session_main, s, &s->fiber);
 	if (r < 0) {
 		stream_free(s->io);
 		settings_unref(s->settings);
-		free(s);
+		session_leave(srv, s);
 		return r;
 	}
 	list_push_back(&srv->sessions, &s->node);

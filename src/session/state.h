@@ -46,6 +46,8 @@ struct session {
 };
 /* The client's address without port, or "local". */
 struct address_text session_client_text(const struct session *s);
+/* Frees what ended sessions have left for later ones. */
+void sessions_discard_kept(struct server *srv);
 /* What the configuration says about this client. */
 void session_classify(struct session *s);
 /* RFC 5321 3.1, 4.3.1 */

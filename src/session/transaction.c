@@ -12,10 +12,15 @@
 #define RCPTS_FIRST 4u
 #define RCPTS_FEW   16u /* up to here a list is searched as fast as a map */
 
-int transaction_init(struct transaction *t, uint32_t max_rcpts)
+void transaction_init(struct transaction *t, uint32_t max_rcpts)
 {
-	*t = (struct transaction){.max_rcpts = max_rcpts};
-	return 0;
+	struct arena *arena = t->arena;
+
+	if (t->max_rcpts != max_rcpts) { /* its ceiling follows from it */
+		arena_free(arena);
+		arena = NULL;
+	}
+	*t = (struct transaction){.arena = arena, .max_rcpts = max_rcpts};
 }
 
 void transaction_done(struct transaction *t)

@@ -29,7 +29,8 @@ struct transaction {
 	bool relayed;	    /* one of them at least is foreign */
 	unsigned refused;   /* RCPTs that were refused */
 };
-MUST_CHECK int transaction_init(struct transaction *t, uint32_t max_rcpts);
+/* t is all zero, or was reset: then its arena stays, if it is as large as it has to be. */
+void transaction_init(struct transaction *t, uint32_t max_rcpts);
 void transaction_done(struct transaction *t);
 /* Forgets everything: RSET, EHLO, after DATA. */
 void transaction_reset(struct transaction *t);
