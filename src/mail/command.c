@@ -98,8 +98,11 @@ static bool is_http(struct span word, struct span argument)
 
 static enum verb verb_find(struct span word, struct span argument)
 {
+	char first = word.len > 0 ? (char)(word.ptr[0] & ~0x20) : '\0'; /* a letter's upper case */
+
 	for (int v = VERB_UNKNOWN + 1; v < VERB_HTTP; v++)
-		if (span_equal_nocase(word, span_str(verb_rules[v].name)))
+		if (verb_rules[v].name[0] == first &&
+			span_equal_nocase(word, span_str(verb_rules[v].name)))
 			return (enum verb)v;
 	return is_http(word, argument) ? VERB_HTTP : VERB_UNKNOWN;
 }

@@ -281,7 +281,6 @@ void sessions_discard_kept(struct server *srv)
 static void session_free(struct session *s)
 {
 	struct server *srv = s->server;
-	struct session_origin origin = s->origin;
 
 	session_reset(s);
 	stream_free(s->io);
@@ -297,8 +296,8 @@ static void session_free(struct session *s)
 	list_remove(&s->node);
 	srv->n_sessions--;
 	STATS_SUB(connections_open, 1);
-	if (origin.ended)
-		origin.ended(&origin);
+	if (s->origin.ended)
+		s->origin.ended(&s->origin);
 	settings_unref(s->settings); /* origin.listener points into it */
 	session_leave(srv, s);
 	if (srv->session_ended)

@@ -339,6 +339,28 @@ static void stream_finish__peer_sent_more(void **state)
 	on_each_kind(finish_unread_body);
 }
 
+/* Ended streams leave their buffers to the next: not what is in them. */
+static void reused_body(struct ends *e)
+{
+	say(e->theirs, SPAN_LIT("one\r\nnever read"));
+	want_line(e, 100, 0, "one", true);
+	assert_int_equal(stream_write(e->s, SPAN_LIT("never sent")), 0);
+	stream_freep(&e->s);
+	fd_close(take_fd(&e->theirs));
+	*e = ends_tcp();
+	assert_int_equal(stream_buffered(e->s).len, 0);
+	assert_int_equal(stream_octets_in(e->s), 0);
+	say(e->theirs, SPAN_LIT("two\r\n"));
+	want_line(e, 100, 0, "two", true);
+	finish_body(e);
+}
+
+static void stream_new__with_what_another_left(void **state)
+{
+	(void)state;
+	on_each_kind(reused_body);
+}
+
 static void peek_body(struct ends *e)
 {
 	struct span o;
@@ -602,6 +624,7 @@ int main(void)
 		LOOP_TEST(stream_read_line__cancelled),
 		LOOP_TEST(stream_flush__when_input_is_drained),
 		LOOP_TEST(stream_flush__peer_is_gone),
+		LOOP_TEST(stream_new__with_what_another_left),
 		LOOP_TEST(stream_finish__reaches_the_peer),
 		LOOP_TEST(stream_finish__leaves_with_the_end),
 		LOOP_TEST(stream_finish__peer_sent_more),

@@ -68,6 +68,34 @@ static void session__local_submitter_is_named_by_uid(void **state)
 	harness_run(local_submitter);
 }
 
+/* The storage of an ended session is used again; nothing of what it knew is. */
+static void next_connection(struct harness *h)
+{
+	struct client c = harness_connect(h, false);
+
+	client_expect(&c, "220 ");
+	client_command(&c, "EHLO first.example.net", "250 ");
+	client_command(&c, "MAIL FROM:<a@example.net> BODY=8BITMIME", "250 ");
+	client_command(&c, "RCPT TO:<alice@example.org>", "250 ");
+	client_close(&c);
+	settle();
+	assert_int_equal(h->server.n_sessions, 0);
+	c = harness_connect(h, false);
+	client_expect(&c, "220 ");
+	client_command(&c, "MAIL FROM:<a@example.net>", "503 ");
+	client_command(&c, "HELO second.example.net", "250 ");
+	client_command(&c, "RCPT TO:<alice@example.org>", "503 ");
+	client_command(&c, "MAIL FROM:<a@example.net>", "250 ");
+	client_command(&c, "DATA", "554 ");
+	client_close(&c);
+}
+
+static void session__next_connection_knows_nothing_of_the_last(void **state)
+{
+	(void)state;
+	harness_run(next_connection);
+}
+
 static void directory_answers(struct harness *h)
 {
 	struct client c = harness_connect(h, false);
@@ -387,6 +415,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(session__message_is_spooled_and_noticed),
 		cmocka_unit_test(session__local_submitter_is_named_by_uid),
+		cmocka_unit_test(session__next_connection_knows_nothing_of_the_last),
 		cmocka_unit_test(session__directory_answers),
 		cmocka_unit_test(lookup_ask__survives_a_restart_of_the_directory),
 		cmocka_unit_test(intake__dispatcher_dies_in_the_data),
