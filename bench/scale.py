@@ -217,7 +217,7 @@ class Scale:
                 self.load(server, "-m", "100", "-j", "20", sink=None)
                 empty = server.process.memory_kib()
                 got = self.load(server, "-m", str(n - 100), "-j", "100", "-k", "0", "-s", "1K", sink=None,
-                                seconds=20 + n / 5000)
+                                seconds=20 + n / 2500)
                 held = self.cells.await_queued(server, n)
                 if held < n:
                     raise cells.Unfinished(f"{held} of {n} queued")

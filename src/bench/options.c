@@ -203,6 +203,11 @@ static int load_check(struct load_options *o, const char *auth, const char *tls)
 		complain("--window needs --sink or --watch");
 		return BENCH_USAGE;
 	}
+	if (tls && tls[0] == 'i' && !o->sink_is_there && o->sink.len &&
+		strcmp(o->sink_text, o->target_text) == 0) {
+		complain("--tls implicit: the sink speaks STARTTLS only");
+		return BENCH_USAGE;
+	}
 	if (!o->user != !o->password) {
 		complain("--user and --password belong together");
 		return BENCH_USAGE;

@@ -136,9 +136,14 @@ static void text_report(const struct load *l, const struct account *a, const str
 	text_stages(l);
 	if (c->known)
 		text_sink(l, a, c);
-	(void)printf("own CPU    %.1f us a message, the sink's %.1f\n",
-		(double)cpu_usec() / (double)MAX(l->accepted_messages, UINT64_C(1)),
-		(double)c->sink_cpu_usec / (double)MAX(c->messages, UINT64_C(1)));
+	if (l->accepted_messages)
+		(void)printf("own CPU    %.1f us a message",
+			(double)cpu_usec() / (double)l->accepted_messages);
+	if (l->accepted_messages && c->known)
+		(void)printf(", the sink's %.1f",
+			(double)c->sink_cpu_usec / (double)MAX(c->messages, UINT64_C(1)));
+	if (l->accepted_messages)
+		(void)printf("\n");
 	if (l->tls_cipher[0])
 		(void)printf("TLS        %s\n", l->tls_cipher);
 	text_replies(l);

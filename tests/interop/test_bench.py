@@ -178,6 +178,25 @@ def test_idle_connections__stay_or_are_counted(node):
     assert status == 75 and report["closed_early"] == 10
 
 
+def test_idle_connections__text_speaks_of_no_messages(bench_sink):
+    done = subprocess.run([PROGRAM, "bench", "load", f"127.0.0.1:{bench_sink().port}", "-j", "3", "--idle", "1500ms"],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "idle       0 ended by the server" in done.stdout, (done.stdout, done.stderr)
+    assert "a message" not in done.stdout
+    assert "3 open" in done.stderr  # progress, each second
+
+
+def test_text__has_stages_account_and_cost(bench_sink):
+    port = free_port()
+    done = subprocess.run([PROGRAM, "bench", "load", f"127.0.0.1:{port}", "-m", "20", "-j", "2", "--sink",
+                           f"127.0.0.1:{port}"], capture_output=True, text=True, timeout=60)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert done.returncode == 0, done.stderr
+    assert {"connect", "banner", "hello", "envelope", "data", "to-250", "session", "delivery"} <= {w[0] for w in lines if w}
+    assert "account    20 arrived, 0 lost, 0 doubled, 0 damaged, 0 without our 250" in done.stdout
+    assert "us a message, the sink's" in done.stdout
+
+
 def test_rate_and_duration__bound_a_run(bench_sink):
     s = bench_sink()
     report, _ = load(s.port, "-m", "1000000", "--rate", "200", "--duration", "1s", "-k", "0")
@@ -199,6 +218,7 @@ def test_nobody_listens__says_so():
     (["load", "127.0.0.1:1", "-j"], "-j needs a value"),
     (["load", "127.0.0.1:1", "--tls", "maybe"], "starttls or implicit"),
     (["load", "127.0.0.1:1", "--window", "3"], "needs --sink"),
+    (["load", "127.0.0.1:1", "--tls", "implicit", "--sink", "127.0.0.1:1"], "STARTTLS only"),
     (["sink"], "needs HOST:PORT"),
     (["sink", "127.0.0.1:1", "--tempfail", "101%"], "--tempfail"),
     (["sink", "127.0.0.1:1", "--tempfail", "60%", "--hangup", "0.6"], "more than all"),
