@@ -142,7 +142,8 @@ static void listener_accept(struct listener *l)
 			SOCK_NONBLOCK | SOCK_CLOEXEC);
 		int r = fd < 0 ? -errno : take(l, fd, &client);
 
-		if (r == -EAGAIN)
+		/* EINVAL: the supervisor has shut it down; the order to drain is on its way. */
+		if (r == -EAGAIN || r == -EINVAL)
 			return;
 		if (r == -EMFILE || r == -ENFILE || r == -ENOBUFS || r == -ENOMEM) {
 			pause_accepting(l, r);

@@ -287,7 +287,6 @@ static int spawn(struct child *c)
 		if (peer != c && peer->pid && talk(c->role, peer->role))
 			wire_up(c, peer);
 	}
-	send_start(c);
 	return 0;
 }
 
@@ -310,6 +309,8 @@ static void on_restart(struct loop_timer *t)
 	if (c->pid || c->s->draining)
 		return;
 	int r = spawn(c);
+	if (r == 0)
+		send_start(c);
 	if (r < 0) {
 		log_text(LOG_LEVEL_ERROR, "process-not-started", "%s[%u]: %s", role_name(c->role),
 			c->index, strerror(-r));
@@ -350,7 +351,9 @@ void children_spare(struct supervisor *s, enum role role)
 	if (r == 0) {
 		struct child *c = s->children[s->n_children - 1];
 		r = spawn(c);
-		if (r < 0)
+		if (r == 0)
+			send_start(c);
+		else
 			restart_later(c);
 	}
 	struct log_line *l =
@@ -376,14 +379,15 @@ int children_start(struct supervisor *s)
 		unsigned n;
 	} plan[] = {
 		{ROLE_KEYS, 1}, /* first: it has a new key before receivers ask for it */
-		{ROLE_DIRECTORY, 1},
-		{ROLE_RESOLVER, 1},
-		{ROLE_DISPATCHER, 1},
-		{ROLE_MAILBOX, 1},
-		{ROLE_REPORTER, 1},
-		{ROLE_DELIVERER, count_for(s->config->deliverers)},
+		/* What a client waits for comes before what only mail waits for. */
 		{ROLE_RECEIVER, count_for(s->config->receivers)},
+		{ROLE_DIRECTORY, 1},
+		{ROLE_DISPATCHER, 1},
 		{ROLE_CONTROL, 1},
+		{ROLE_MAILBOX, 1},
+		{ROLE_DELIVERER, count_for(s->config->deliverers)},
+		{ROLE_RESOLVER, 1},
+		{ROLE_REPORTER, 1},
 	};
 	int r = 0;
 
@@ -392,6 +396,9 @@ int children_start(struct supervisor *s)
 			r = add_child(s, plan[i].role, j);
 	for (unsigned i = 0; r == 0 && i < s->n_children; i++)
 		r = spawn(s->children[i]);
+	/* Nobody begins before all his peers are wired; their linking goes on meanwhile. */
+	for (unsigned i = 0; r == 0 && i < s->n_children; i++)
+		send_start(s->children[i]);
 	return r;
 }
 

@@ -29,6 +29,8 @@
 /* A recipient's answer from the directory; a client waits at least 5 minutes (RFC 5321 4.5.3.2.3).
  */
 #define LOOKUP_WAIT_USEC (30 * USEC_PER_SEC)
+/* For the directory to say what users can log in by, at the begin. */
+#define OFFER_WAIT_USEC (2 * USEC_PER_SEC)
 /* The same question is put to a restarted directory once more, not for ever. */
 #define LOOKUP_SENDS_MAX 2u
 /* A line of AUTH, and of its exchange (RFC 4954 4: 12288 octets with CRLF). */

@@ -14,6 +14,8 @@
 struct lookup_client {
 	struct asker asker;
 	uint32_t offer;
+	bool told;	     /* by a directory, once */
+	struct cond telling; /* who waits for that */
 };
 
 static int on_offer(struct lookup_client *c, struct span payload)
@@ -24,6 +26,8 @@ static int on_offer(struct lookup_client *c, struct span payload)
 	if (w.error)
 		return w.error;
 	c->offer = offer & MECH_ALL;
+	c->told = true;
+	cond_broadcast(&c->telling);
 	return 1;
 }
 
@@ -44,6 +48,7 @@ int lookup_client_new(struct lookup_client **ret_client)
 		free(c);
 		return r;
 	}
+	cond_init(&c->telling);
 	c->offer = MECH_BIT(MECH_PLAIN) | MECH_BIT(MECH_LOGIN);
 	*ret_client = c;
 	return 0;
@@ -65,6 +70,14 @@ int lookup_client_attach(struct lookup_client *c, int fd)
 uint64_t lookup_client_generation(const struct lookup_client *c)
 {
 	return c->asker.generation;
+}
+
+void lookup_client_await_offer(struct lookup_client *c)
+{
+	uint64_t deadline = loop_now_usec() + OFFER_WAIT_USEC;
+
+	while (!c->told && cond_wait(&c->telling, deadline) == 0)
+		continue;
 }
 
 uint32_t lookup_client_offer(const struct lookup_client *c)

@@ -12,6 +12,8 @@ MUST_CHECK int lookup_client_attach(struct lookup_client *c, int fd);
 uint64_t lookup_client_generation(const struct lookup_client *c);
 /* The mechanisms that the users' sources can do (a set of enum mechanism). */
 uint32_t lookup_client_offer(const struct lookup_client *c);
+/* Just after a start the directory may not have said it yet: waits for that, a little. */
+SUSPENDS void lookup_client_await_offer(struct lookup_client *c);
 
 /* Any question. Its payload, and its answer's, begin with the token, which is put and taken off
  * here. */

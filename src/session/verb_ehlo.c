@@ -3,6 +3,8 @@
  * (the parser refused it before it came here). The name decides nothing; it is recorded in
  * Received. The replies carry no enhanced code (RFC 2034 4). */
 #include "session/extension.h"
+#include "session/login.h"
+#include "session/lookup_client.h"
 #include "session/reply.h"
 #include "session/verb.h"
 
@@ -20,8 +22,10 @@ static struct verdict unknown_here(const char *text)
 	return VERDICT(500, "5.5.1", text);
 }
 
-static struct verdict extended_hello(struct session *s, const struct command *c)
+SUSPENDS static struct verdict extended_hello(struct session *s, const struct command *c)
 {
+	if (login_is_offered(s))
+		lookup_client_await_offer(s->server->directory);
 	if (!begin_anew(s, c->argument, true))
 		return VERDICT(451, "4.3.0", "Out of memory");
 	struct buf *out = reply_begin(s);

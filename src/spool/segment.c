@@ -130,6 +130,22 @@ static int window_at(struct segment_scan *s, uint64_t offset, const uint8_t **re
 	return 1;
 }
 
+/* What is behind the last record of a segment is tens of megabytes of zeros, or of what earlier
+ * generations left: passed over by the first octets of this one. How far, in the window. */
+static uint64_t pass_over(const struct segment_scan *s, uint64_t at, const uint8_t *header)
+{
+	const uint64_t end = s->window_offset + s->window.len - RECORD_HEADER;
+	uint64_t first, found;
+
+	memcpy(&first, s->head.generation.octets, sizeof(first));
+	for (memcpy(&found, header, sizeof(found)); found != first && at + RECORD_ALIGN <= end;
+		memcpy(&found, header, sizeof(found))) {
+		at += RECORD_ALIGN;
+		header += RECORD_ALIGN;
+	}
+	return at;
+}
+
 int segment_scan_next(struct segment_scan *s, struct record *ret_record)
 {
 	const uint8_t *header = NULL;
@@ -146,6 +162,9 @@ int segment_scan_next(struct segment_scan *s, struct record *ret_record)
 		if (r <= 0)
 			return r;
 		struct record rec;
+		uint64_t passed = pass_over(s, at, header) - at;
+		at += passed;
+		header += passed;
 		if (record_decode(&s->head.generation, at, header, &rec) < 0)
 			continue;
 		if (at + RECORD_HEADER + rec.length > s->head.size)
