@@ -10,6 +10,7 @@
 #include "net/channel.h"
 #include "process/confine.h"
 #include "process/supervise.h"
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -299,6 +300,8 @@ static int on_start(struct role_process *p, struct frame *f)
 	close_retired(p);
 	if (old != p->config)
 		config_free(old);
+	/* What confining, parsing and loading took goes back: some of a hundred KiB a process. */
+	(void)malloc_trim(0);
 	if (r < 0) {
 		role_failed(p, "cannot start: %s", strerror(-r));
 		return r;
