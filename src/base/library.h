@@ -10,6 +10,7 @@
  *	CURL *c = curl.curl_easy_init();
  *
  * SONAME_* is what the headers' library is called, found when the program is built (meson.build).
+ * Packages must name these libraries: neither ldd nor dpkg-shlibdeps finds them in the program.
  * The names keep their types: what the header promises is what the compiler checks. */
 #pragma once
 #include "base/base.h"
