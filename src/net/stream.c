@@ -17,6 +17,7 @@
  * struct transport: it may hold octets that the socket has given up already, so it is asked before
  * each wait, and knows itself when asking the socket is of no use. */
 #include "net/stream_internal.h"
+#include "fiber/sanitizer.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -33,7 +34,7 @@
 #define SENDFILE_CHUNK	 (1024u * 1024u)
 /* Ended streams that wait, with their first buffers, for the next connection. The sanitizer shall
  * see a use after the end. */
-#if defined(__SANITIZE_ADDRESS__)
+#if FIBER_ASAN
 #define STREAMS_KEPT 0u
 #else
 #define STREAMS_KEPT 32u

@@ -8,6 +8,7 @@
 #include "session/session.h"
 #include "base/stats.h"
 #include "checks/relay.h"
+#include "fiber/sanitizer.h"
 #include "net/tls.h"
 #include "session/arrival.h"
 #include "session/encryption.h"
@@ -229,7 +230,7 @@ static SUSPENDS int session_run(struct session *s)
 
 /* Ended sessions that wait for the next connection, with the storage of a name and a transaction.
  * The sanitizer shall see a use after the end. */
-#if defined(__SANITIZE_ADDRESS__)
+#if FIBER_ASAN
 #define SESSIONS_KEPT 0u
 #else
 #define SESSIONS_KEPT 32u
