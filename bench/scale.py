@@ -112,10 +112,14 @@ class Scaled(servers.Postrider):
     def open_connections(self):
         return json.loads(self.tell("top", "--json"))["connections_open"]
 
-    def events(self, name):
-        """How many lines of the console name the event."""
-        text = (self.home / "console").read_text()
-        return sum(1 for line in text.splitlines() if f" {name}" in line or f'"{name}"' in line)
+    def log_octets(self):
+        return (self.home / "console").stat().st_size
+
+    def has_logged(self, name, since):
+        """Did an event of this name come behind so many octets of the log? (All of it may be a GiB.)"""
+        with open(self.home / "console", "rb") as log:
+            log.seek(since)
+            return f'"event":"{name}"'.encode() in log.read()
 
 
 class Watch:
@@ -227,11 +231,11 @@ class Scale:
                 listed = server.tell("queue", "list", "--json").count("\n")
                 list_seconds = time.monotonic() - begun
                 server.kill()
-                before = server.events("recovered")
+                log = server.log_octets()
                 port_seconds, begun = server.again(), time.monotonic()
                 first = self.load(server, "-m", "1", "-j", "1", "-s", "1K", sink=None, seconds=60)
                 first_seconds = time.monotonic() - begun + port_seconds
-                while server.events("recovered") == before and time.monotonic() - begun < 120:
+                while not server.has_logged("recovered", log) and time.monotonic() - begun < 120:
                     time.sleep(0.02)
                 recovered = time.monotonic() - begun + port_seconds
                 after = self.cells.await_queued(server, n + 1)

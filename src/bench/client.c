@@ -30,7 +30,7 @@ static void put_template(
 		while (i < ARRAY_LEN(names) && !span_starts_nocase(text, names[i]))
 			i++;
 		if (i < ARRAY_LEN(names)) {
-			buf_printf(out, "%ju", (uintmax_t)values[i]);
+			buf_u64(out, values[i]);
 			text = span_from(text, names[i].len);
 		} else {
 			buf_put(out, span_head(text, 1));

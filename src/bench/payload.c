@@ -3,7 +3,6 @@
  * is kept, since most runs have one size. */
 #include "bench/payload.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/crc32c.h"
@@ -142,10 +141,15 @@ void payload_head(
 	buf_put(out, from);
 	buf_str(out, ">\r\nTo: <");
 	buf_put(out, to);
-	buf_printf(out,
-		">\r\nSubject: bench %" PRIu64 "\r\nDate: %s\r\nMessage-ID: <%016" PRIx64
-		".%" PRIu64 "@bench.example>\r\n",
-		t->n, date, t->run, t->n);
+	buf_str(out, ">\r\nSubject: bench ");
+	buf_u64(out, t->n);
+	buf_str(out, "\r\nDate: ");
+	buf_str(out, date);
+	buf_str(out, "\r\nMessage-ID: <");
+	token_hex(out, t->run, 16);
+	buf_char(out, '.');
+	buf_u64(out, t->n);
+	buf_str(out, "@bench.example>\r\n");
 	token_format(t, out);
 	buf_str(out, "\r\n");
 }

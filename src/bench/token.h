@@ -20,7 +20,8 @@ struct token {
 	uint64_t at_usec; /* wall time when its transaction began */
 	uint32_t crc;	  /* CRC32C of the body */
 };
-void token_format(const struct token *t, struct buf *out); /* the whole field with CRLF */
+void token_format(const struct token *t, struct buf *out);    /* the whole field with CRLF */
+void token_hex(struct buf *out, uint64_t v, unsigned digits); /* the last ones, at most 16 */
 /* The field's value. -EBADMSG: not a token of ours, or out of bounds. */
 MUST_CHECK int token_parse(struct span value, struct token *ret_token);
 /* Which recipient an address is: the last decimal number of its local part, else 0. */
