@@ -23,6 +23,15 @@ void body_init(struct body *b, const struct delivery *d)
 	*b = (struct body){.d = d};
 }
 
+size_t body_left(const struct body *b, size_t most)
+{
+	const struct job *j = &b->d->job;
+	uint64_t left = 0;
+	for (uint32_t i = b->range; i < j->n_ranges && left < most; i++)
+		left += j->ranges[i].length - (i == b->range ? b->used : 0);
+	return (size_t)MIN(left, (uint64_t)most);
+}
+
 /* The next octets to read: 1, 0 at the end, -EIO. */
 static int next_piece(struct body *b, char *into, size_t cap, struct piece *ret_piece)
 {

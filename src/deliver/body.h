@@ -11,6 +11,8 @@ struct body {
 	uint32_t crc;  /* of them */
 };
 void body_init(struct body *b, const struct delivery *d);
+/* Octets that are not read yet, or `most` where they are more. */
+size_t body_left(const struct body *b, size_t most);
 /* Up to cap octets: their number, 0 at the end of the message, -EIO for a short or missing
  * segment, -EBADMSG for octets that are not what was written, other negative errnos. Blocks: for a
  * thread of the offload pool. */

@@ -13,15 +13,14 @@
 #include "mail/lines.h"
 
 #define YIELD_CHUNKS 8u
+#define READ_MIN     4096u /* less room than this is not worth a read of its own */
+#define LINE_END     2u	   /* a last line that is open is ended in the same room */
 
-int content_init(struct content *c, const struct delivery *d, struct mime *mime, bool raw)
+void content_init(struct content *c, const struct delivery *d, struct mime *mime, bool raw)
 {
-	*c = (struct content){.raw = raw,
-		.mime = mime,
-		.chunk = malloc(BODY_CHUNK),
-		.converted = BUF_INIT(8 * BODY_CHUNK + MIME_FIELD_MAX)};
+	*c = (struct content){
+		.raw = raw, .mime = mime, .converted = BUF_INIT(8 * BODY_CHUNK + MIME_FIELD_MAX)};
 	body_init(&c->body, d);
-	return c->chunk ? 0 : -ENOMEM;
 }
 
 void content_done(struct content *c)
@@ -83,6 +82,19 @@ static void put_end(struct content *c, struct buf *out, bool open)
 		buf_str(out, "\r\n");
 }
 
+/* Aside, because what leaves is longer. */
+static int take_aside(struct content *c, struct span in, struct span *ret)
+{
+	if (!c->chunk)
+		c->chunk = malloc(BODY_CHUNK);
+	if (!c->chunk)
+		return -ENOMEM;
+	assert(in.len <= BODY_CHUNK);
+	memcpy(c->chunk, in.ptr, in.len);
+	*ret = span_make(c->chunk, in.len);
+	return 0;
+}
+
 static void put(struct content *c, struct span in, struct buf *out)
 {
 	if (c->raw) {
@@ -91,6 +103,21 @@ static void put(struct content *c, struct span in, struct buf *out)
 		put_lines(c, in, out);
 		c->open = in.ptr[in.len - 1] != '\n';
 	}
+}
+
+/* n octets were read to the end of out, where nearly all of them may stay as they are. */
+static int put_in_place(struct content *c, size_t n, struct buf *out)
+{
+	struct span in = span_make(out->ptr + out->len, n);
+	if (c->raw || n == 0 || (!c->after_cr && lines_look(in).whole)) {
+		out->len += n;
+		c->open = n > 0 ? in.ptr[n - 1] != '\n' : c->open;
+		return 0;
+	}
+	int r = take_aside(c, in, &in);
+	if (r >= 0)
+		put(c, in, out);
+	return r;
 }
 
 static void convert(struct content *c, struct span in, struct buf *out)
@@ -105,19 +132,43 @@ static void convert(struct content *c, struct span in, struct buf *out)
 		out->error = c->converted.error;
 }
 
+/* How much is read next: into the room that out has, or into as much as is left. */
+static size_t step(const struct content *c, const struct buf *out)
+{
+	size_t room = out->cap - out->len;
+	return room >= READ_MIN + LINE_END ? MIN(room - LINE_END, (size_t)BODY_CHUNK)
+					   : body_left(&c->body, BODY_CHUNK);
+}
+
+SUSPENDS static ssize_t read_converted(struct content *c, struct buf *out)
+{
+	if (!c->chunk)
+		c->chunk = malloc(BODY_CHUNK);
+	ssize_t n = c->chunk ? body_read_fiber(&c->body, c->chunk, BODY_CHUNK) : -ENOMEM;
+	if (n >= 0)
+		convert(c, span_make(c->chunk, (size_t)n), out);
+	return n;
+}
+
+SUSPENDS static ssize_t read_in_place(struct content *c, struct buf *out)
+{
+	size_t len = step(c, out);
+	char *room = buf_reserve(out, len + LINE_END);
+	ssize_t n = room ? body_read_fiber(&c->body, room, len) : out->error;
+	int r = n >= 0 ? put_in_place(c, (size_t)n, out) : 0;
+	return r < 0 ? r : n;
+}
+
 int content_read(struct content *c, struct buf *out)
 {
 	if (c->ended)
 		return 0;
-	ssize_t n = body_read_fiber(&c->body, c->chunk, BODY_CHUNK);
+	ssize_t n = c->mime ? read_converted(c, out) : read_in_place(c, out);
 	if (n < 0)
 		return (int)n;
-	struct span in = span_make(c->chunk, (size_t)n);
-	if (c->mime)
-		convert(c, in, out);
-	else
-		put(c, in, out);
-	if (n == 0) {
+	if (n == 0 || body_left(&c->body, 1) == 0) {
+		if (n > 0 && c->mime)
+			convert(c, SPAN_NULL, out);
 		c->ended = true;
 		put_end(c, out, c->open);
 	}
@@ -129,26 +180,22 @@ int content_read(struct content *c, struct buf *out)
 int content_scan(
 	const struct delivery *d, enum mime_target target, bool binary, struct mime **ret_mime)
 {
-	struct content c;
+	CLEANUP(freep) char *chunk = malloc(BODY_CHUNK);
+	struct body body;
 	struct mime *m;
 	unsigned chunks = 0;
-	int r = content_init(&c, d, NULL, true);
+	int r = chunk ? mime_new(target, binary, &m) : -ENOMEM;
 	if (r < 0)
 		return r;
-	r = mime_new(target, binary, &m);
-	if (r < 0) {
-		content_done(&c);
-		return r;
-	}
+	body_init(&body, d);
 	ssize_t n;
-	while (r >= 0 && (n = body_read_fiber(&c.body, c.chunk, BODY_CHUNK)) != 0) {
+	while (r >= 0 && (n = body_read_fiber(&body, chunk, BODY_CHUNK)) != 0) {
 		r = n < 0 ? (int)n : 0;
 		if (n > 0)
-			mime_scan(m, span_make(c.chunk, (size_t)n));
+			mime_scan(m, span_make(chunk, (size_t)n));
 		if (r >= 0 && ++chunks % YIELD_CHUNKS == 0)
 			r = fiber_yield();
 	}
-	content_done(&c);
 	if (r >= 0)
 		r = mime_scan_end(m);
 	if (r == 1)

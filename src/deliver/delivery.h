@@ -11,8 +11,10 @@
 #define TRANSCRIPTS_MAX	   16384u     /* octets, of all sessions of a job that failed */
 
 struct jobs;
+struct rooms;
 struct delivery {
-	struct jobs *jobs; /* NULL in tests without a runner */
+	struct jobs *jobs;   /* NULL in tests without a runner */
+	struct rooms *rooms; /* shared by all; NULL in the same tests */
 	struct arena *arena;
 	struct job job;
 	struct segment **segments; /* one reference for each of job.ranges; NULL: not handed over */

@@ -13,6 +13,7 @@
 
 #include "base/list.h"
 #include "base/log.h"
+#include "deliver/rooms.h"
 #include "ipc/frames.h"
 #include "ipc/trace.h"
 #include "net/channel.h"
@@ -42,6 +43,7 @@ struct jobs {
 	struct channel *dispatcher;
 	bool greeted; /* the present dispatcher has spoken */
 	struct segments segments;
+	struct rooms rooms;
 	struct map *slots;
 	struct list waiting, running, kept;
 	struct loop_defer dots_call; /* tells of this turn's dots in one packet */
@@ -217,6 +219,7 @@ static int on_job(struct jobs *jobs, struct span payload)
 	s->job = d.job.job;
 	s->d = d;
 	s->d.jobs = jobs;
+	s->d.rooms = &jobs->rooms;
 	s->outcome = BUF_INIT(CHANNEL_FRAME_MAX);
 	list_push_back(&jobs->waiting, &s->node);
 	if (jobs->draining)
@@ -451,6 +454,7 @@ void jobs_free(struct jobs *jobs)
 		slot_free(CONTAINER_OF(jobs->kept.next, struct slot, node));
 	map_free(jobs->slots);
 	segments_done(&jobs->segments);
+	rooms_done(&jobs->rooms);
 	free(jobs);
 }
 

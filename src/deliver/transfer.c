@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "deliver/content.h"
 #include "deliver/jobs.h"
+#include "deliver/rooms.h"
 #include "mail/dot.h"
 
 /* A body must move on at this rate on the average, beside the data timeout. */
@@ -67,59 +68,115 @@ SUSPENDS static int yield_now_and_then(size_t *since, size_t n)
 	return fiber_yield();
 }
 
+/* Up to `octets` of the message, instead of what stands in buf. 1: there is more. */
+SUSPENDS static int fill(
+	struct transaction *t, struct content *content, struct buf *buf, size_t octets)
+{
+	int more = 1;
+	buf_reset(buf);
+	while (more > 0 && buf->len < octets)
+		more = content_read(content, buf);
+	return more < 0 ? transfer_read_failed(t, more) : more;
+}
+
+/* A small message is read into as much as it takes. */
+static bool needs_room(const struct transaction *t)
+{
+	return t->mime || t->d->job.size > BODY_CHUNK;
+}
+
+static void room_take(struct transaction *t, struct buf *buf)
+{
+	*buf = BUF_INIT(2 * CHUNK_OCTETS);
+	if (needs_room(t))
+		rooms_take(t->d->rooms, buf);
+}
+
+static void room_give(struct transaction *t, struct buf *buf)
+{
+	if (needs_room(t))
+		rooms_give(t->d->rooms, buf);
+	else
+		buf_done(buf);
+}
+
 /* ---- DATA ---- */
 
-SUSPENDS static int write_dotted(
-	struct transaction *t, struct content *content, struct buf *in, struct buf *out)
+/* What needs no dots leaves from where it stands. */
+SUSPENDS static int write_slices(
+	struct transaction *t, struct dot_encoder *encoder, struct span in, struct buf *encoded)
 {
-	struct dot_encoder encoder;
-	size_t since = 0;
-	int more = 1, r = 0;
-	dot_encoder_init(&encoder);
-	while (r >= 0 && more > 0) {
-		buf_reset(in);
-		more = content_read(content, in);
-		if (more < 0)
-			return transfer_read_failed(t, more);
-		buf_reset(out);
-		dot_encode(&encoder, buf_span(in), out);
-		r = out->error ? out->error : stream_write(t->c->stream, buf_span(out));
+	struct span rest = in;
+	size_t run = 0;
+	int r = 0;
+	while (r >= 0 && rest.len > 0) {
+		struct span slice = span_head(rest, BODY_CHUNK);
+		rest = span_from(rest, slice.len);
+		size_t end = in.len - rest.len;
+		if (dot_encode_as_is(encoder, slice))
+			continue;
+		buf_reset(encoded);
+		dot_encode(encoder, slice, encoded);
+		r = stream_write(t->c->stream, span_from(span_head(in, end - slice.len), run));
 		if (r >= 0)
-			r = yield_now_and_then(&since, in->len);
+			r = encoded->error ? encoded->error
+					   : stream_write(t->c->stream, buf_span(encoded));
+		run = end;
 	}
-	if (r < 0)
-		return r;
-	buf_reset(out);
-	dot_encode_end(&encoder, out);
-	if (out->error)
-		return out->error;
+	return r < 0 ? r : stream_write(t->c->stream, span_from(in, run));
+}
+
+SUSPENDS static int write_end(
+	struct transaction *t, struct dot_encoder *encoder, struct buf *encoded)
+{
+	buf_reset(encoded);
+	dot_encode_end(encoder, encoded);
+	int r = encoded->error;
 	/* Of a large message, all but the dot leaves first, so that the mark comes late; a small
 	 * one travels in one piece with its dot. */
-	if (t->d->job.size > BODY_CHUNK)
+	if (r >= 0 && t->d->job.size > BODY_CHUNK)
 		r = stream_flush(t->c->stream);
 	if (r >= 0)
 		r = jobs_mark_dot(t->d);
 	if (r >= 0) {
 		t->stage = "sending the end of data";
 		transcript_note(&t->c->transcript, TRANSCRIPT_SENT, SPAN_LIT("(the message) ."));
-		r = stream_write(t->c->stream, buf_span(out));
+		r = stream_write(t->c->stream, buf_span(encoded));
 	}
 	return r < 0 ? r : stream_flush(t->c->stream);
+}
+
+SUSPENDS static int write_dotted(
+	struct transaction *t, struct content *content, struct buf *in, struct buf *encoded)
+{
+	struct dot_encoder encoder;
+	size_t since = 0;
+	int more = 1;
+	dot_encoder_init(&encoder);
+	while (more > 0) {
+		more = fill(t, content, in, CHUNK_OCTETS);
+		int r = more < 0 ? more : write_slices(t, &encoder, buf_span(in), encoded);
+		if (r >= 0)
+			r = yield_now_and_then(&since, in->len);
+		if (r < 0)
+			return r;
+	}
+	return write_end(t, &encoder, encoded);
 }
 
 SUSPENDS static int send_data(struct transaction *t)
 {
 	struct content content;
-	struct buf in = BUF_INIT(4 * BODY_CHUNK), out = BUF_INIT(8 * BODY_CHUNK);
+	struct buf in, encoded = BUF_INIT(4 * BODY_CHUNK);
 	int r = begin(t);
-	if (r >= 0)
-		r = content_init(&content, t->d, t->mime, true); /* the encoder mends lines */
-	if (r >= 0) {
-		r = write_dotted(t, &content, &in, &out);
-		content_done(&content);
-	}
-	buf_done(&in);
-	buf_done(&out);
+	if (r < 0)
+		return end(t, r);
+	room_take(t, &in);
+	content_init(&content, t->d, t->mime, true); /* the encoder mends lines */
+	r = write_dotted(t, &content, &in, &encoded);
+	content_done(&content);
+	room_give(t, &in);
+	buf_done(&encoded);
 	return end(t, r);
 }
 
@@ -242,23 +299,13 @@ SUSPENDS static int write_chunk(struct transaction *t, struct chunks *c, bool la
 	return r;
 }
 
-/* 1: there is more. */
-SUSPENDS static int fill(struct transaction *t, struct chunks *c, size_t octets)
-{
-	int more = 1;
-	buf_reset(&c->buf);
-	while (more > 0 && c->buf.len < octets)
-		more = content_read(&c->content, &c->buf);
-	return more < 0 ? transfer_read_failed(t, more) : more;
-}
-
 SUSPENDS static int write_chunks(struct transaction *t, struct chunks *c)
 {
 	unsigned ahead = t->c->pipelining ? CHUNKS_AHEAD : 0;
 	size_t since = 0;
 	for (;;) {
 		t->stage = "sending the message";
-		int more = fill(t, c, CHUNK_OCTETS);
+		int more = fill(t, &c->content, &c->buf, CHUNK_OCTETS);
 		int r = more < 0 ? more : write_chunk(t, c, more == 0);
 		if (r >= 0)
 			r = yield_now_and_then(&since, c->buf.len);
@@ -281,18 +328,28 @@ SUSPENDS static int send_chunks(struct transaction *t, struct chunks *c)
 	return more == 0 ? read_reply(t) : 0;
 }
 
+static void chunks_begin(struct chunks *c, struct transaction *t)
+{
+	*c = (struct chunks){0};
+	room_take(t, &c->buf);
+	content_init(&c->content, t->d, t->mime, t->envelope.body == BODY_BINARYMIME);
+}
+
+static void chunks_end(struct chunks *c, struct transaction *t)
+{
+	content_done(&c->content);
+	room_give(t, &c->buf);
+}
+
 int transfer_bdat(struct transaction *t)
 {
-	struct chunks c = {.buf = BUF_INIT(2 * CHUNK_OCTETS)};
+	struct chunks c;
 	int r = begin(t);
-	if (r >= 0)
-		r = content_init(&c.content, t->d, t->mime, t->envelope.body == BODY_BINARYMIME);
-	if (r >= 0) {
-		r = send_chunks(t, &c);
-		content_done(&c.content);
-	}
-	buf_done(&c.buf);
-	r = end(t, r);
+	if (r < 0)
+		return end(t, r);
+	chunks_begin(&c, t);
+	r = end(t, send_chunks(t, &c));
+	chunks_end(&c, t);
 	return r < 0 || c.refused ? r : read_replies(t);
 }
 
@@ -305,15 +362,12 @@ bool transfer_is_ahead(const struct transaction *t)
 
 int transfer_ahead(struct transaction *t)
 {
-	struct chunks c = {.buf = BUF_INIT(2 * CHUNK_OCTETS)};
-	int r = content_init(&c.content, t->d, t->mime, t->envelope.body == BODY_BINARYMIME);
-	if (r < 0)
-		return r;
-	r = fill(t, &c, CHUNK_OCTETS);
+	struct chunks c;
+	chunks_begin(&c, t);
+	int r = fill(t, &c.content, &c.buf, CHUNK_OCTETS);
 	if (r >= 0)
 		r = write_chunk(t, &c, true);
-	content_done(&c.content);
-	buf_done(&c.buf);
+	chunks_end(&c, t);
 	return r < 0 ? r : 0;
 }
 

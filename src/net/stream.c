@@ -21,7 +21,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -31,7 +30,6 @@
 #define STREAM_BURST	 16u
 #define STREAM_IDLE_USEC (2 * USEC_PER_SEC)
 #define TIMEOUT_DEFAULT	 (300 * USEC_PER_SEC)
-#define SENDFILE_CHUNK	 (1024u * 1024u)
 /* Ended streams that wait, with their first buffers, for the next connection. The sanitizer shall
  * see a use after the end. */
 #if FIBER_ASAN
@@ -61,7 +59,8 @@ ssize_t stream_plain_read(struct stream *s, void *ptr, size_t len)
 
 ssize_t stream_plain_write(struct stream *s, const void *ptr, size_t len)
 {
-	int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (s->finishing ? MSG_MORE : 0);
+	bool more = s->finishing || s->more_follows;
+	int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0);
 	ssize_t n;
 	do {
 		s->watch.ready &= ~(uint32_t)EPOLLOUT;
@@ -329,7 +328,9 @@ int stream_write(struct stream *s, struct span octets)
 	if (r < 0)
 		return r;
 	if (half_len(&s->out) + octets.len > BUFFER_MAX) {
+		s->more_follows = octets.len > BUFFER_MAX; /* no segment of its own */
 		r = stream_flush(s);
+		s->more_follows = false;
 		if (r < 0)
 			return r;
 		if (octets.len > BUFFER_MAX)
@@ -355,86 +356,6 @@ int stream_printf(struct stream *s, const char *fmt, ...)
 	int r = text.error ? text.error : stream_write(s, buf_span(&text));
 	buf_done(&text);
 	return r;
-}
-
-/* ---- files ---- */
-
-/* At most BUFFER_MAX octets of the file, through the write buffer. */
-static SUSPENDS int file_copy(struct stream *s, int fd, uint64_t offset, size_t len)
-{
-	if (half_len(&s->out) + len > BUFFER_MAX) {
-		int r = stream_flush(s);
-		if (r < 0)
-			return r;
-	}
-	int r = half_room(&s->out, len, OUTPUT_MIN, BUFFER_MAX);
-	if (r < 0)
-		return s->out.error = r;
-	while (len > 0) {
-		ssize_t n = pread(fd, s->out.ptr + s->out.end, len, (off_t)offset);
-		if (n < 0 && errno == EINTR)
-			continue;
-		/* Octets before these may have left already: the stream is of no more use. */
-		if (n <= 0)
-			return s->out.error = n < 0 ? -errno : -EIO;
-		s->out.end += (size_t)n;
-		offset += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
-/* Sends from the page cache until all is gone, or the file cannot be sent so (-EINVAL). */
-static SUSPENDS int file_send(struct stream *s, int fd, uint64_t *offset, uint64_t *len)
-{
-	while (*len > 0) {
-		off_t at = (off_t)*offset;
-		s->watch.ready &= ~(uint32_t)EPOLLOUT;
-		ssize_t n =
-			sendfile(s->watch.fd, fd, &at, (size_t)MIN(*len, (uint64_t)SENDFILE_CHUNK));
-		int r = n < 0 ? -errno : 0;
-		if (n > 0) {
-			s->out.octets += (uint64_t)n;
-			*offset += (uint64_t)n;
-			*len -= (uint64_t)n;
-			r = half_count_burst(&s->out);
-		} else if (n == 0) {
-			r = -EIO;
-		} else if (r == -EAGAIN) {
-			r = wait_writable(s);
-		}
-		if (r == -EINVAL || r == -ENOSYS)
-			return -EINVAL;
-		if (r < 0 && r != -EINTR)
-			return s->out.error = r;
-	}
-	return 0;
-}
-
-int stream_send_file(struct stream *s, int fd, uint64_t offset, uint64_t len)
-{
-	int r = write_turn(s);
-	if (r < 0)
-		return r;
-	if (len > BUFFER_MAX && s->transport->raw) {
-		r = stream_flush(s);
-		if (r < 0)
-			return r;
-		write_begin(s);
-		r = file_send(s, fd, &offset, &len);
-		write_end(s);
-		if (r != -EINVAL)
-			return r;
-	}
-	while (len > 0) {
-		size_t piece = (size_t)MIN(len, (uint64_t)BUFFER_MAX);
-		r = file_copy(s, fd, offset, piece);
-		if (r < 0)
-			return r;
-		offset += piece;
-		len -= piece;
-	}
-	return 0;
 }
 
 /* ---- reading ---- */

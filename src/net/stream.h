@@ -46,5 +46,3 @@ SUSPENDS MUST_CHECK int stream_flush(struct stream *s);
 /* Flushes for the last time: stream_free has to come soon, and until then what was written may
  * wait, to leave in one segment with the end of the connection. */
 SUSPENDS MUST_CHECK int stream_finish(struct stream *s);
-/* Sends file octets [offset, offset+len) after what is buffered. -EIO when the file is short. */
-SUSPENDS MUST_CHECK int stream_send_file(struct stream *s, int fd, uint64_t offset, uint64_t len);

@@ -9,8 +9,7 @@ struct transport {
 	ssize_t (*read)(struct stream *s, void *ptr, size_t len);
 	ssize_t (*write)(struct stream *s, const void *ptr, size_t len);
 	void (*close)(struct stream *s); /* before the fd goes; may be NULL */
-	/* The octets on the socket are ours: sendfile may be used, and what the socket has not, the
-	 * stream has not either. */
+	/* The octets on the socket are ours: what the socket has not, the stream has not either. */
 	bool raw;
 };
 
@@ -38,6 +37,7 @@ struct stream {
 	bool finishing;	       /* stream_finish: what is sent waits for the end */
 	bool corked;	       /* something does */
 	bool writing;	       /* a fiber is sending: the out buffer stays as it is */
+	bool more_follows;     /* octets that are sent next, at once, wait behind these */
 	bool read_needs_write; /* the transport must send before it can read on */
 	struct cond written;   /* writing has ended */
 	struct stream *next;   /* of those that are kept for later */

@@ -39,8 +39,7 @@ static const int calls_dispatcher[] = {SCMP_SYS(openat), SCMP_SYS(newfstatat), S
 	SCMP_SYS(getdents64), SCMP_SYS(fstatfs), SCMP_SYS(statfs), SCMP_SYS(renameat2),
 	SCMP_SYS(renameat), SCMP_SYS(fadvise64), SCMP_SYS(sync_file_range)};
 static const int calls_deliverer[] = {SCMP_SYS(preadv2), SCMP_SYS(connect), SCMP_SYS(bind),
-	SCMP_SYS(sendfile), SCMP_SYS(fadvise64), SCMP_SYS(openat), SCMP_SYS(renameat),
-	SCMP_SYS(unlinkat)};
+	SCMP_SYS(fadvise64), SCMP_SYS(openat), SCMP_SYS(renameat), SCMP_SYS(unlinkat)};
 static const int calls_mailbox[] = {SCMP_SYS(openat), SCMP_SYS(newfstatat), SCMP_SYS(mkdirat),
 	SCMP_SYS(linkat), SCMP_SYS(unlinkat), SCMP_SYS(renameat), SCMP_SYS(renameat2),
 	SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(getdents64), SCMP_SYS(fchmod),

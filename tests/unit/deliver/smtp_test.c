@@ -494,8 +494,9 @@ static void large(void *arg)
 	buf_char(&script, '\0');
 	for (unsigned i = 0; message.len < 5u << 20; i++) {
 		const char *dots = "..........";
-		buf_printf(&message, "%.*s%u\r\n", (int)(i % 7), dots, i);
-		buf_printf(&want, "%s%.*s%u\r\n", i % 7 ? "." : "", (int)(i % 7), dots, i);
+		int n = i / 30000 % 2 ? (int)(i % 7) : 0; /* what needs none leaves as it is */
+		buf_printf(&message, "%.*s%u\r\n", n, dots, i);
+		buf_printf(&want, "%s%.*s%u\r\n", n ? "." : "", n, dots, i);
 	}
 	buf_str(&want, ".\r\n");
 
