@@ -45,7 +45,8 @@ int delivery_init(struct delivery *d, struct span payload, struct segments *segm
 	d->outcome.message = d->job.message;
 	d->outcome.rcpts = rcpts;
 	d->outcome.n_rcpts = d->job.n_rcpts;
-	delivery_set_all(d, delivery_result(d, OUTCOME_DEFERRED, 0, "4.3.0", "not attempted"));
+	delivery_set_all(d,
+		delivery_result_text(d, OUTCOME_DEFERRED, 0, "4.3.0", SPAN_LIT("not attempted")));
 	return 0;
 fail:
 	arena_free(TAKE(d->arena));

@@ -209,9 +209,13 @@ void envelope_mail(const struct envelope *e, struct buf *out)
 	const struct job *j = &e->d->job;
 	const struct smtp_client *c = e->c;
 
-	buf_printf(out, "MAIL FROM:<%.*s>", SPAN_FMT(e->reverse_path));
-	if (c->size)
-		buf_printf(out, " SIZE=%ju", (uintmax_t)e->size);
+	buf_str(out, "MAIL FROM:<");
+	buf_put(out, e->reverse_path);
+	buf_char(out, '>');
+	if (c->size) {
+		buf_str(out, " SIZE=");
+		buf_u64(out, e->size);
+	}
 	if (e->body == 2)
 		buf_str(out, " BODY=BINARYMIME");
 	else if (c->eightbitmime && e->body == 1)
@@ -284,7 +288,9 @@ static void put_orcpt(const struct envelope *e, const struct job_rcpt *r, struct
 		utf8_address_encode(address, out);
 		return;
 	}
-	buf_printf(out, " ORCPT=%.*s;", SPAN_FMT(type));
+	buf_str(out, " ORCPT=");
+	buf_put(out, type);
+	buf_char(out, ';');
 	xtext_encode(address, out);
 	(void)e;
 }
@@ -293,7 +299,9 @@ void envelope_rcpt(const struct envelope *e, uint32_t i, struct buf *out)
 {
 	const struct job_rcpt *r = &e->d->job.rcpts[e->send[i]];
 
-	buf_printf(out, "RCPT TO:<%.*s>", SPAN_FMT(e->addresses[e->send[i]]));
+	buf_str(out, "RCPT TO:<");
+	buf_put(out, e->addresses[e->send[i]]);
+	buf_char(out, '>');
 	if (e->dsn) {
 		put_notify(r->notify, out);
 		put_orcpt(e, r, out);

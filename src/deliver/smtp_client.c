@@ -16,6 +16,7 @@
 #define REMOTE_MAX	   512u
 #define PEER_NAME_MAX	   255u
 #define SAY_MAX		   2048u
+#define ENHANCED_MAX	   16u /* "5.999.999" and its NUL */
 
 static void on_watchdog(struct loop_timer *t)
 {
@@ -178,14 +179,16 @@ struct outcome_rcpt smtp_result(
 		[OUTCOME_NOT_TRIED] = 4,
 	};
 	bool given = r->enhanced.class != 0;
-	struct buf enhanced = BUF_INIT(32);
-	buf_printf(&enhanced, "%u.%u.%u", classes[result], given ? r->enhanced.subject : 0u,
-		given ? r->enhanced.detail : 0u);
+	char octets[ENHANCED_MAX];
+	struct buf enhanced = {.ptr = octets, .cap = sizeof(octets), .max = sizeof(octets)};
+	buf_u64(&enhanced, classes[result]);
+	buf_char(&enhanced, '.');
+	buf_u64(&enhanced, given ? r->enhanced.subject : 0u);
+	buf_char(&enhanced, '.');
+	buf_u64(&enhanced, given ? r->enhanced.detail : 0u);
 	buf_char(&enhanced, '\0');
-	struct outcome_rcpt o = delivery_result_text(
-		d, result, r->code, enhanced.error ? "4.0.0" : enhanced.ptr, buf_span(&r->text));
-	buf_done(&enhanced);
-	return o;
+	return delivery_result_text(
+		d, result, r->code, enhanced.error ? "4.0.0" : octets, buf_span(&r->text));
 }
 
 struct outcome_rcpt smtp_error_result(

@@ -42,14 +42,13 @@ SUSPENDS static int send_command(struct transaction *t, uint32_t n)
 {
 	if (n > t->envelope.n_send)
 		return t->ahead ? transfer_ahead(t) : smtp_client_say(t->c, SPAN_LIT("DATA\r\n"));
-	struct buf b = BUF_INIT(COMMAND_MAX);
+	struct buf *b = &t->line;
+	buf_reset(b);
 	if (n == 0)
-		envelope_mail(&t->envelope, &b);
+		envelope_mail(&t->envelope, b);
 	else
-		envelope_rcpt(&t->envelope, n - 1, &b);
-	int r = b.error ? b.error : smtp_client_say(t->c, buf_span(&b));
-	buf_done(&b);
-	return r;
+		envelope_rcpt(&t->envelope, n - 1, b);
+	return b->error ? b->error : smtp_client_say(t->c, buf_span(b));
 }
 
 static bool may_send(struct transaction *t)
@@ -319,7 +318,7 @@ static bool any_open(const struct transaction *t)
 
 int transaction_run(struct smtp_client *c, struct delivery *d)
 {
-	struct transaction t = {.d = d, .c = c, .stage = "starting"};
+	struct transaction t = {.d = d, .c = c, .stage = "starting", .line = BUF_INIT(COMMAND_MAX)};
 	bool kept = c->transactions > 0;
 	if (refuse_early(&t))
 		return 0;
@@ -348,6 +347,7 @@ int transaction_run(struct smtp_client *c, struct delivery *d)
 	d->outcome.transfer_usec = loop_now_usec() - begun;
 
 	mime_free(t.mime);
+	buf_done(&t.line);
 	/* Replies come in order: a 421 to MAIL says that nothing behind it was taken, also what was
 	 * sent unasked. Servers limit the messages of a connection like this. */
 	if (r == -ECONNABORTED && !answered)

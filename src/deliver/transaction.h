@@ -17,6 +17,7 @@ struct transaction {
 	struct envelope envelope;
 	struct mime *mime;  /* the message must be converted; or NULL */
 	struct reply reply; /* the last one read */
+	struct buf line;    /* the command that is being sent */
 	uint8_t *rcpts;	    /* enum rcpt_state, by position */
 	uint32_t n_accepted, n_later;
 	uint32_t total, sent, answered; /* commands: MAIL, each RCPT, DATA or the message itself */

@@ -12,7 +12,6 @@
  * (RFC 2033 4.2), and, where PRDR was asked for and 353 says that it is done, one for each and one
  * for all. */
 #include "deliver/transfer.h"
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -278,10 +277,12 @@ SUSPENDS static int chunk_reply(struct transaction *t, struct chunks *c)
 
 SUSPENDS static int say_bdat(struct transaction *t, size_t octets, bool last)
 {
-	char line[48];
-	int n = snprintf(line, sizeof(line), "BDAT %zu%s\r\n", octets, last ? " LAST" : "");
-	assert(n > 0 && (size_t)n < sizeof(line));
-	return smtp_client_say(t->c, span_make(line, (size_t)n));
+	struct buf *line = &t->line;
+	buf_reset(line);
+	buf_str(line, "BDAT ");
+	buf_u64(line, octets);
+	buf_str(line, last ? " LAST\r\n" : "\r\n");
+	return line->error ? line->error : smtp_client_say(t->c, buf_span(line));
 }
 
 SUSPENDS static int write_chunk(struct transaction *t, struct chunks *c, bool last)

@@ -11,6 +11,8 @@
 #include "base/crc32c.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "deliver/envelope.h"
+#include "deliver/smtp_client.h"
 #include "deliver/transcript.h"
 #include "ipc/job.h"
 #include "ipc/spool_frames.h"
@@ -139,7 +141,34 @@ static void frames(uint64_t n)
 	buf_done(&out);
 }
 
-/* The deliverer: replies, the body again, and the notes for the case that it fails. */
+/* Commands to a next hop, and what becomes of its reply. */
+static void transaction(uint64_t n, const struct reply *last)
+{
+	static struct smtp_client c = {.size = true, .eightbitmime = true};
+	struct job_rcpt rcpt = {.address = SPAN_LIT("bob@recipient.example")};
+	struct outcome_rcpt result = {0};
+	struct delivery d = {.arena = arena_new(DECODED_MAX),
+		.job = {.job = n,
+			.size = BODY_OCTETS,
+			.reverse_path = SPAN_LIT("alice@sender.example"),
+			.rcpts = &rcpt,
+			.n_rcpts = 1},
+		.outcome = {.rcpts = &result, .n_rcpts = 1}};
+	struct buf out = BUF_INIT(DECODED_MAX);
+	struct envelope e;
+
+	if (!d.arena || envelope_plan(&e, &d, &c, 0) < 0 || e.n_send != 1)
+		fail("envelope_plan");
+	envelope_mail(&e, &out);
+	envelope_rcpt(&e, 0, &out);
+	delivery_set(&d, 0, smtp_result(&d, smtp_class(last), last));
+	if (out.error || result.result != OUTCOME_DELIVERED)
+		fail("transaction");
+	buf_done(&out);
+	arena_free(d.arena);
+}
+
+/* The deliverer: commands, replies, the body again, and the notes for the case that it fails. */
 static void delivery(uint64_t n)
 {
 	static struct transcript transcript;
@@ -151,7 +180,6 @@ static void delivery(uint64_t n)
 	struct dot_encoder e;
 	struct reply r;
 
-	(void)n;
 	transcript_restart(&transcript);
 	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
 		transcript_note(&transcript, TRANSCRIPT_SENT, span_str(said[i]));
@@ -159,10 +187,13 @@ static void delivery(uint64_t n)
 		reply_init(&r);
 		if (reply_feed_line(&r, span_str(lines[i])) != 1)
 			fail(lines[i]);
+		if (i + 1 == ARRAY_LEN(lines))
+			transaction(n, &r);
 		reply_done(&r);
 	}
 	dot_encoder_init(&e);
-	dot_encode(&e, span_make(body, sizeof(body) - 3), &out);
+	if (!dot_encode_as_is(&e, span_make(body, sizeof(body) - 3)))
+		fail("dot_encode_as_is");
 	dot_encode_end(&e, &out);
 	if (out.error)
 		fail("dot_encode");
