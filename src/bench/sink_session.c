@@ -348,7 +348,7 @@ SUSPENDS static int handle(struct sitting *t, struct span line)
 	case VERB_NOOP:
 		return say(t, "250 2.0.0 Ok");
 	case VERB_QUIT:
-		if (say(t, "221 2.0.0 Bye") >= 0 && stream_flush(t->s) < 0)
+		if (say(t, "221 2.0.0 Bye") >= 0 && stream_finish(t->s) < 0)
 			return -ECONNRESET;
 		return -ESHUTDOWN;
 	default:

@@ -8,6 +8,7 @@
 struct key {
 	struct list node;
 	EVP_PKEY *pkey;
+	struct sign_kept kept;
 	uint8_t id[KEY_ID_OCTETS];
 	unsigned generation;
 };
@@ -31,6 +32,7 @@ int keyring_new(struct keyring **ret_ring)
 static void key_drop(struct keyring *r, struct key *k)
 {
 	list_remove(&k->node);
+	sign_kept_done(&k->kept);
 	EVP_PKEY_free(k->pkey); /* clears what it held */
 	free(k);
 	r->n--;
@@ -93,11 +95,16 @@ int keyring_add(struct keyring *r, struct span pem, const char **ret_why)
 	return 0;
 }
 
-EVP_PKEY *keyring_find(const struct keyring *r, const uint8_t id[KEY_ID_OCTETS])
+EVP_PKEY *keyring_find(
+	const struct keyring *r, const uint8_t id[KEY_ID_OCTETS], struct sign_kept **ret_kept)
 {
-	const struct key *k = find(r, id);
+	struct key *k = find(r, id);
 
-	return k ? k->pkey : NULL;
+	if (!k)
+		return NULL;
+	if (ret_kept)
+		*ret_kept = &k->kept;
+	return k->pkey;
 }
 
 size_t keyring_count(const struct keyring *r)

@@ -124,11 +124,12 @@ static int sign_later(struct asker *a, EVP_PKEY *key, const struct sign_request 
 
 /* ---- askers ---- */
 
-static int sign_now(struct asker *a, EVP_PKEY *key, const struct sign_request *request)
+static int sign_now(
+	struct asker *a, EVP_PKEY *key, struct sign_kept *kept, const struct sign_request *request)
 {
 	uint8_t signature[SIGN_SIGNATURE_MAX];
 	size_t len = 0;
-	int r = sign_locally(key, &request->ask, signature, &len);
+	int r = sign_locally_kept(kept, key, &request->ask, signature, &len);
 
 	return answer(a, request->token, r == 0 ? SIGN_OK : SIGN_REFUSED,
 		span_make(signature, r == 0 ? len : 0));
@@ -181,11 +182,12 @@ static int on_sign(struct asker *a, struct span payload)
 	if (r < 0)
 		return r;
 	const struct keyring *ring = a->role == ROLE_DELIVERER ? a->k->shown : a->k->ring;
-	EVP_PKEY *key = keyring_find(ring, request.ask.key_id);
+	struct sign_kept *kept;
+	EVP_PKEY *key = keyring_find(ring, request.ask.key_id, &kept);
 	if (!key)
 		return answer(a, request.token, SIGN_UNKNOWN_KEY, SPAN_NULL);
 	if (request.ask.padding == SIGN_ECDSA)
-		return sign_now(a, key, &request);
+		return sign_now(a, key, kept, &request);
 	return sign_later(a, key, &request);
 }
 

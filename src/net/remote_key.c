@@ -218,18 +218,34 @@ static const OSSL_PARAM *signing_settable(void *data, void *provider)
 	return list;
 }
 
+/* Fetched once: a handshake asks for several before it signs with one. NULL: there is none. */
+static EVP_MD *digest_fetched(enum sign_digest d)
+{
+	static EVP_MD *fetched[ARRAY_LEN(digests)];
+
+	if (!fetched[d])
+		fetched[d] = EVP_MD_fetch(NULL, digests[d].name, NULL);
+	return fetched[d];
+}
+
+/* By any of its names. 0: none of ours. */
+static enum sign_digest digest_of(const char *name)
+{
+	for (size_t i = SIGN_MD5_SHA1; name && i < ARRAY_LEN(digests); i++) {
+		const EVP_MD *md = digest_fetched((enum sign_digest)i);
+		if (md && EVP_MD_is_a(md, name))
+			return (enum sign_digest)i;
+	}
+	return (enum sign_digest)0;
+}
+
 static int signing_init(void *data, const char *md_name, void *key, const OSSL_PARAM params[])
 {
 	struct signing *s = data;
-	EVP_MD *md = EVP_MD_fetch(NULL, md_name, NULL);
 
 	s->key = key;
 	s->padding = s->key->rsa ? SIGN_RSA_PKCS1 : SIGN_ECDSA;
-	s->digest = (enum sign_digest)0;
-	for (size_t i = SIGN_MD5_SHA1; md && i < ARRAY_LEN(digests); i++)
-		if (EVP_MD_is_a(md, digests[i].name))
-			s->digest = (enum sign_digest)i;
-	EVP_MD_free(md);
+	s->digest = digest_of(md_name);
 	return s->digest != 0 && signing_set(s, params);
 }
 
@@ -246,7 +262,7 @@ static int signing_sign(void *data, unsigned char *signature, size_t *len, size_
 		*len = max;
 		return 1;
 	}
-	if (EVP_Digest(octets, n_octets, digest, &digest_len, digests[s->digest].md(), NULL) != 1)
+	if (EVP_Digest(octets, n_octets, digest, &digest_len, digest_fetched(s->digest), NULL) != 1)
 		return 0;
 	struct sign_ask ask = {
 		.padding = s->padding,
@@ -370,31 +386,63 @@ int remote_key_new(EVP_PKEY *public, const struct remote_signer *signer, EVP_PKE
 
 /* ---- the other end ---- */
 
-int sign_locally(EVP_PKEY *key, const struct sign_ask *ask,
+static EVP_PKEY_CTX *context_of(EVP_PKEY *key, enum sign_padding padding, const EVP_MD *md)
+{
+	EVP_PKEY_CTX *c = EVP_PKEY_CTX_new(key, NULL);
+	bool ok = c && EVP_PKEY_sign_init(c) == 1;
+
+	if (ok && padding != SIGN_ECDSA)
+		ok = EVP_PKEY_CTX_set_rsa_padding(c,
+			     padding == SIGN_RSA_PSS ? RSA_PKCS1_PSS_PADDING : RSA_PKCS1_PADDING) ==
+		     1;
+	ok = ok && EVP_PKEY_CTX_set_signature_md(c, md) == 1;
+	if (ok && padding == SIGN_RSA_PSS)
+		ok = EVP_PKEY_CTX_set_rsa_pss_saltlen(c, RSA_PSS_SALTLEN_DIGEST) == 1;
+	if (ok)
+		return c;
+	EVP_PKEY_CTX_free(c);
+	return NULL;
+}
+
+void sign_kept_done(struct sign_kept *kept)
+{
+	EVP_PKEY_CTX_free(kept->context);
+	*kept = (struct sign_kept){0};
+}
+
+int sign_locally_kept(struct sign_kept *kept, EVP_PKEY *key, const struct sign_ask *ask,
 	uint8_t ret_signature[SIGN_SIGNATURE_MAX], size_t *ret_len)
 {
-	bool rsa = EVP_PKEY_is_a(key, "RSA") == 1;
 	const EVP_MD *md = sign_digest_md(ask->digest_name);
 	size_t len = SIGN_SIGNATURE_MAX;
 
-	if (rsa != (ask->padding != SIGN_ECDSA) || !md ||
-		ask->digest.len != (size_t)EVP_MD_get_size(md))
+	if (!md || ask->digest.len != (size_t)EVP_MD_get_size(md))
 		return -EINVAL;
-	EVP_PKEY_CTX *c = EVP_PKEY_CTX_new(key, NULL);
-	bool ok = c && EVP_PKEY_sign_init(c) == 1;
-	if (ok && rsa)
-		ok = EVP_PKEY_CTX_set_rsa_padding(c, ask->padding == SIGN_RSA_PSS
-							     ? RSA_PKCS1_PSS_PADDING
-							     : RSA_PKCS1_PADDING) == 1;
-	ok = ok && EVP_PKEY_CTX_set_signature_md(c, md) == 1;
-	if (ok && ask->padding == SIGN_RSA_PSS)
-		ok = EVP_PKEY_CTX_set_rsa_pss_saltlen(c, RSA_PSS_SALTLEN_DIGEST) == 1;
-	ok = ok && EVP_PKEY_sign(c, ret_signature, &len, (const uint8_t *)ask->digest.ptr,
-			   ask->digest.len) == 1;
-	EVP_PKEY_CTX_free(c);
+	if (!kept->context || kept->padding != ask->padding ||
+		kept->digest_name != ask->digest_name) {
+		sign_kept_done(kept);
+		if ((EVP_PKEY_is_a(key, "RSA") == 1) != (ask->padding != SIGN_ECDSA))
+			return -EINVAL;
+		*kept = (struct sign_kept){
+			context_of(key, ask->padding, md), ask->padding, ask->digest_name};
+	}
+	bool ok = kept->context && EVP_PKEY_sign(kept->context, ret_signature, &len,
+					   (const uint8_t *)ask->digest.ptr, ask->digest.len) == 1;
 	ERR_clear_error();
-	if (!ok)
+	if (!ok) {
+		sign_kept_done(kept);
 		return -EINVAL;
+	}
 	*ret_len = len;
 	return 0;
+}
+
+int sign_locally(EVP_PKEY *key, const struct sign_ask *ask,
+	uint8_t ret_signature[SIGN_SIGNATURE_MAX], size_t *ret_len)
+{
+	struct sign_kept kept = {0};
+	int r = sign_locally_kept(&kept, key, ask, ret_signature, ret_len);
+
+	sign_kept_done(&kept);
+	return r;
 }

@@ -38,3 +38,14 @@ const EVP_MD *sign_digest_md(enum sign_digest d);
  * -EINVAL: the key is of another kind than the padding, or the digest has the wrong length. */
 MUST_CHECK int sign_locally(EVP_PKEY *key, const struct sign_ask *ask,
 	uint8_t ret_signature[SIGN_SIGNATURE_MAX], size_t *ret_len);
+/* What OpenSSL looked up for the last signature by a key: it costs as much as half an ECDSA
+ * signature. Zeroed at first; of one key, for one thread. */
+struct sign_kept {
+	EVP_PKEY_CTX *context;
+	enum sign_padding padding;
+	enum sign_digest digest_name;
+};
+void sign_kept_done(struct sign_kept *kept);
+/* sign_locally by what is kept where the ask is of the same kind; keeps it. */
+MUST_CHECK int sign_locally_kept(struct sign_kept *kept, EVP_PKEY *key, const struct sign_ask *ask,
+	uint8_t ret_signature[SIGN_SIGNATURE_MAX], size_t *ret_len);

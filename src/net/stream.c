@@ -59,14 +59,15 @@ ssize_t stream_plain_read(struct stream *s, void *ptr, size_t len)
 
 ssize_t stream_plain_write(struct stream *s, const void *ptr, size_t len)
 {
-	bool more = s->finishing || s->more_follows;
-	int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0);
+	/* The end's is TCP's: a unix socket keeps nothing back. */
+	bool end = s->finishing && s->short_is_last;
+	int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (end || s->more_follows ? MSG_MORE : 0);
 	ssize_t n;
 	do {
 		s->watch.ready &= ~(uint32_t)EPOLLOUT;
 		n = send(s->watch.fd, ptr, len, flags);
 	} while (n < 0 && errno == EINTR);
-	s->corked |= s->finishing && n > 0;
+	s->corked |= end && n > 0;
 	return n < 0 ? -errno : n;
 }
 
@@ -306,11 +307,30 @@ static SUSPENDS int write_through(struct stream *s, struct span octets)
 	return s->out.error;
 }
 
+/* What the transport holds back. Nobody else writes meanwhile. */
+static SUSPENDS int push(struct stream *s, enum push why)
+{
+	int r = s->transport->push ? s->transport->push(s, why) : 0;
+
+	if (r == -EAGAIN) {
+		write_begin(s);
+		do {
+			r = wait_writable(s);
+			if (r >= 0)
+				r = s->transport->push(s, why);
+		} while (r == -EAGAIN);
+		write_end(s);
+	}
+	return r < 0 ? s->out.error = r : 0;
+}
+
 int stream_flush(struct stream *s)
 {
 	int r = write_turn(s);
-	if (r < 0 || half_len(&s->out) == 0)
+	if (r < 0)
 		return r;
+	if (half_len(&s->out) == 0)
+		return push(s, PUSH_WAITING);
 	r = write_through(s, span_make(s->out.ptr + s->out.start, half_len(&s->out)));
 	s->out.start = s->out.end = 0;
 	return r;
@@ -318,8 +338,9 @@ int stream_flush(struct stream *s)
 
 int stream_finish(struct stream *s)
 {
-	s->finishing = s->short_is_last; /* TCP: MSG_MORE means nothing to a unix socket */
-	return stream_flush(s);
+	s->finishing = true;
+	int r = stream_flush(s);
+	return r < 0 ? r : push(s, PUSH_END);
 }
 
 int stream_write(struct stream *s, struct span octets)
@@ -393,6 +414,9 @@ static SUSPENDS int wait_readable(struct stream *s)
 			return r;
 		half_release(&s->in);
 		half_release(&s->out);
+		r = s->writing ? 0 : push(s, PUSH_IDLE);
+		if (r < 0)
+			return r;
 	}
 	return fiber_wait_readable(&s->watch, deadline);
 }

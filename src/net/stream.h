@@ -44,5 +44,6 @@ SUSPENDS MUST_CHECK int stream_write(struct stream *s, struct span octets);
 SUSPENDS MUST_CHECK int stream_printf(struct stream *s, const char *fmt, ...) PRINTF(2, 3);
 SUSPENDS MUST_CHECK int stream_flush(struct stream *s);
 /* Flushes for the last time: stream_free has to come soon, and until then what was written may
- * wait, to leave in one segment with the end of the connection. */
+ * wait, to leave in one segment with the end of the connection and what the transport says at its
+ * end (TLS: close_notify). */
 SUSPENDS MUST_CHECK int stream_finish(struct stream *s);

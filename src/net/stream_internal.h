@@ -3,11 +3,20 @@
 #pragma once
 #include "net/stream.h"
 
+/* Why a transport is asked to send what it holds back. */
+enum push {
+	PUSH_WAITING, /* we are about to wait for the peer */
+	PUSH_IDLE,    /* the peer has been silent for a while */
+	PUSH_END,     /* nothing will be written any more */
+};
 /* What carries the octets. read and write do not wait: octets, 0 at the end (read), or a negative
  * errno, -EAGAIN among them. */
 struct transport {
 	ssize_t (*read)(struct stream *s, void *ptr, size_t len);
 	ssize_t (*write)(struct stream *s, const void *ptr, size_t len);
+	/* Sends what write left for later, with the last words that the transport has where this is
+	 * the end. 0 or a negative errno; NULL: nothing is ever left. */
+	int (*push)(struct stream *s, enum push why);
 	void (*close)(struct stream *s); /* before the fd goes; may be NULL */
 	/* The octets on the socket are ours: what the socket has not, the stream has not either. */
 	bool raw;

@@ -9,6 +9,10 @@
  * - SSL_read and SSL_write do not wait. What they want is told as -EAGAIN, and, where a read must
  *   first send (a key update, RFC 8446 4.6.3), by read_needs_write. A write never has to read:
  *   renegotiation is off.
+ * - What can leave together does. A flight of the handshake is gathered and sent by one call before
+ *   we wait for the peer. The last one waits for the words behind it where the peer needs it only
+ *   together with them: a server's ticket goes with its next reply, a client's Finished with its
+ *   EHLO. close_notify goes with the last reply (stream_finish).
  * - An end without close_notify is an end like the other: SMTP has its own (QUIT, the dot), so a
  *   truncation cannot pass for a whole message (RFC 9325 3.5 leaves this to the protocol).
  *
@@ -20,13 +24,21 @@
 #include <openssl/evp.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#define HELD_MAX 16384u /* octets that wait for others; a longer flight leaves in parts */
 
 struct tls {
 	SSL *ssl;
 	bool established;
 	bool broken;  /* after a fatal error not even close_notify may be sent (SSL_shutdown) */
 	bool ended;   /* the socket is at its end */
-	int io_error; /* of the socket, behind OpenSSL's back */
+	bool parted;  /* close_notify has been written */
+	bool holding; /* what is written now stays in held */
+	bool patient; /* what is held is nothing that the peer waits for */
+	struct buf held;
+	int io_error;	   /* of the socket, behind OpenSSL's back */
 	const char *error; /* static text */
 	long verify_result;
 };
@@ -53,12 +65,56 @@ static int bio_read(BIO *bio, char *ptr, size_t len, size_t *ret_len)
 	return 0;
 }
 
+/* Both by one call; the octets of both together that went. */
+static ssize_t write_two(struct stream *s, struct span first, struct span second)
+{
+	struct iovec parts[] = {
+		{(void *)(uintptr_t)first.ptr, first.len},
+		{(void *)(uintptr_t)second.ptr, second.len},
+	};
+	struct msghdr m = {.msg_iov = parts, .msg_iovlen = ARRAY_LEN(parts)};
+	ssize_t n;
+	do {
+		s->watch.ready &= ~(uint32_t)EPOLLOUT;
+		n = sendmsg(s->watch.fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+/* What is held and some more. The octets of what is more that went, or a negative errno, -EAGAIN
+ * also where only a part of what is held did. */
+static ssize_t send_held(struct stream *s, struct span more)
+{
+	struct buf *held = &s->tls->held;
+	ssize_t n = more.len == 0 ? stream_plain_write(s, held->ptr, held->len)
+				  : write_two(s, buf_span(held), more);
+
+	if (n < 0)
+		return n;
+	if ((size_t)n < held->len) {
+		buf_consume(held, (size_t)n);
+		return -EAGAIN;
+	}
+	n -= (ssize_t)held->len;
+	buf_done(held);
+	return n == 0 && more.len > 0 ? -EAGAIN : n;
+}
+
 static int bio_write(BIO *bio, const char *ptr, size_t len, size_t *ret_len)
 {
 	struct stream *s = BIO_get_data(bio);
+	struct tls *t = s->tls;
+	ssize_t n;
 
 	BIO_clear_retry_flags(bio);
-	ssize_t n = stream_plain_write(s, ptr, len);
+	if (t->holding && len <= HELD_MAX - t->held.len) {
+		buf_append(&t->held, ptr, len);
+		n = t->held.error ? t->held.error : (ssize_t)len;
+	} else if (t->held.len > 0) {
+		n = send_held(s, span_make(ptr, len));
+	} else {
+		n = stream_plain_write(s, ptr, len);
+	}
 	if (n >= 0) {
 		*ret_len = (size_t)n;
 		return 1;
@@ -157,7 +213,9 @@ static ssize_t tls_write(struct stream *s, const void *ptr, size_t len)
 	bool read_needs_write = s->read_needs_write;
 
 	ERR_clear_error();
+	s->tls->holding = s->finishing;
 	int r = SSL_write_ex(s->tls->ssl, ptr, len, &n);
+	s->tls->holding = false;
 	if (r == 1)
 		return (ssize_t)n;
 	bool wants_read = SSL_want_read(s->tls->ssl);
@@ -169,15 +227,37 @@ static ssize_t tls_write(struct stream *s, const void *ptr, size_t len)
 	return r == 0 ? -ECONNRESET : r;
 }
 
+/* RFC 8446 6.1: once, and not after a fatal error. Held. */
+static void part(struct tls *t)
+{
+	if (!t->established || t->broken || t->parted)
+		return;
+	ERR_clear_error();
+	t->parted = t->holding = true;
+	(void)SSL_shutdown(t->ssl);
+	t->holding = false;
+	ERR_clear_error();
+}
+
+static int tls_push(struct stream *s, enum push why)
+{
+	struct tls *t = s->tls;
+
+	if (why == PUSH_END)
+		part(t);
+	if (t->held.len == 0 || (why == PUSH_WAITING && t->patient))
+		return 0;
+	return (int)send_held(s, SPAN_NULL);
+}
+
 static void tls_close(struct stream *s)
 {
 	struct tls *t = s->tls;
 
-	/* RFC 8446 6.1. As far as the socket takes it: nobody waits for it. */
-	if (t->established && !t->broken)
-		(void)SSL_shutdown(t->ssl);
-	ERR_clear_error();
+	/* As far as the socket takes it: nobody waits for it. */
+	(void)!tls_push(s, PUSH_END);
 	SSL_free(t->ssl);
+	buf_done(&t->held);
 	free(t);
 	s->tls = NULL;
 }
@@ -185,6 +265,7 @@ static void tls_close(struct stream *s)
 static const struct transport transport_tls = {
 	.read = tls_read,
 	.write = tls_write,
+	.push = tls_push,
 	.close = tls_close,
 };
 
@@ -196,20 +277,38 @@ static uint64_t deadline_after(uint64_t usec)
 	return usec < USEC_INFINITY - now ? now + usec : USEC_INFINITY;
 }
 
+/* What SSL_do_handshake said and wrote. -EAGAIN: the peer is waited for. */
+static SUSPENDS int handshake_step(struct stream *s, uint64_t deadline)
+{
+	struct tls *t = s->tls;
+
+	ERR_clear_error();
+	t->holding = true;
+	int n = SSL_do_handshake(t->ssl);
+	t->holding = false;
+	if (n == 1)
+		return 0;
+	int r = outcome(s, n);
+	if (r != -EAGAIN) {
+		(void)!tls_push(s, PUSH_WAITING); /* the alert, as far as the socket takes it */
+		if (fiber_cancelled())
+			return -ECANCELED; /* in the private-key callback */
+		return r == 0 ? -ECONNRESET : r;
+	}
+	int pushed = 0;
+	while (t->held.len > 0 && (pushed = tls_push(s, PUSH_WAITING)) == -EAGAIN) {
+		pushed = fiber_wait_writable(&s->watch, deadline);
+		if (pushed < 0)
+			break;
+	}
+	return pushed < 0 ? pushed : -EAGAIN;
+}
+
 static SUSPENDS int handshake(struct stream *s, uint64_t deadline)
 {
-	for (;;) {
-		ERR_clear_error();
-		int n = SSL_do_handshake(s->tls->ssl);
-		if (n == 1)
-			break;
-		int r = outcome(s, n);
-		if (r != -EAGAIN && fiber_cancelled())
-			return -ECANCELED; /* in the private-key callback */
-		if (r == 0)
-			return -ECONNRESET;
-		if (r != -EAGAIN)
-			return r;
+	int r;
+
+	while ((r = handshake_step(s, deadline)) == -EAGAIN) {
 		r = s->read_needs_write ? fiber_wait_writable(&s->watch, deadline)
 					: fiber_wait_readable(&s->watch, deadline);
 		if (r < 0)
@@ -217,8 +316,12 @@ static SUSPENDS int handshake(struct stream *s, uint64_t deadline)
 		s->drained = false;
 	}
 	ERR_clear_error();
+	if (r < 0)
+		return r;
 	s->read_needs_write = false;
 	s->tls->established = true;
+	/* RFC 8446 4.6.1: after the client's Finished a server has but tickets to send. */
+	s->tls->patient = SSL_is_server(s->tls->ssl) && SSL_version(s->tls->ssl) >= TLS1_3_VERSION;
 	return 0;
 }
 
@@ -240,6 +343,7 @@ static int attach(struct stream *s, SSL *ssl)
 	SSL_set_bio(ssl, bio, bio);
 	t->ssl = ssl;
 	t->error = "";
+	t->held = BUF_INIT(HELD_MAX);
 	s->tls = t;
 	s->transport = &transport_tls;
 	return 0;

@@ -52,9 +52,11 @@ int encryption_start(struct session *s)
 		return r;
 	}
 	ssl = stream_tls(s->io);
-	/* A connection without one has none, and offers no -PLUS. */
-	(void)tls_exporter(ssl, &s->exporter);
-	(void)tls_end_point(SSL_get_certificate(ssl), &s->end_point);
+	/* A connection without one has none, and offers no -PLUS. Nobody logs in but here. */
+	if (s->origin.role == LISTENER_SUBMISSION) {
+		(void)tls_exporter(ssl, &s->exporter);
+		(void)tls_end_point(SSL_get_certificate(ssl), &s->end_point);
+	}
 	take_client(s, ssl);
 	ERR_clear_error();
 	STATS_ADD(tls_handshakes_total, 1);

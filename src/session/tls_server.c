@@ -33,6 +33,7 @@ struct tls_server {
 	unsigned refs;
 	SSL_CTX *context;
 	const struct ticket_page *tickets;
+	EVP_CIPHER *ticket_cipher; /* fetched once */
 	struct identity *identities;
 	size_t n;
 	size_t chosen[2]; /* the default's, by slot; n: none */
@@ -141,25 +142,26 @@ static int ticket_mac(EVP_MAC_CTX *mac, struct ticket_key *k)
 	return EVP_MAC_CTX_set_params(mac, params);
 }
 
-static int ticket_seal(struct ticket_key *k, unsigned char *name, unsigned char *iv,
-	EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
+static int ticket_seal(const struct tls_server *t, struct ticket_key *k, unsigned char *name,
+	unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
 {
 	memcpy(name, k->name, sizeof(k->name));
-	if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) != 1 ||
-		EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, k->aes, iv) != 1)
+	if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(t->ticket_cipher)) != 1 ||
+		EVP_EncryptInit_ex2(cipher, t->ticket_cipher, k->aes, iv, NULL) != 1)
 		return -1;
 	return ticket_mac(mac, k) == 1 ? 1 : -1;
 }
 
 /* 0: unknown, a full handshake; 1; 2: a new ticket as well. */
-static int ticket_open(struct ticket_key keys[TICKET_KEYS], const unsigned char *name,
-	const unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
+static int ticket_open(const struct tls_server *t, struct ticket_key keys[TICKET_KEYS],
+	const unsigned char *name, const unsigned char *iv, EVP_CIPHER_CTX *cipher,
+	EVP_MAC_CTX *mac)
 {
 	for (size_t i = 0; i < TICKET_KEYS; i++) {
 		if (memcmp(name, keys[i].name, sizeof(keys[i].name)) != 0)
 			continue;
 		if (ticket_mac(mac, &keys[i]) != 1 ||
-			EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, keys[i].aes, iv) != 1)
+			EVP_DecryptInit_ex2(cipher, t->ticket_cipher, keys[i].aes, iv, NULL) != 1)
 			return -1;
 		return i == 0 ? 1 : 2;
 	}
@@ -174,8 +176,8 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 	int r = encrypting ? -1 : 0;
 
 	if (tickets_read(t->tickets, keys) == 0)
-		r = encrypting ? ticket_seal(&keys[0], name, iv, cipher, mac)
-			       : ticket_open(keys, name, iv, cipher, mac);
+		r = encrypting ? ticket_seal(t, &keys[0], name, iv, cipher, mac)
+			       : ticket_open(t, keys, name, iv, cipher, mac);
 	OPENSSL_cleanse(keys, sizeof(keys));
 	return r;
 }
@@ -220,6 +222,9 @@ int tls_server_new(
 	t->refs = 1;
 	t->tickets = tickets;
 	int r = tls_context_new(true, &t->context);
+	t->ticket_cipher = r == 0 ? EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL) : NULL;
+	if (r == 0 && !t->ticket_cipher)
+		r = -ENOMEM;
 	if (r == 0 && !set_ciphers(t->context, c->tls.ciphers))
 		r = -EINVAL;
 	ERR_clear_error();
@@ -264,6 +269,7 @@ void tls_server_unref(struct tls_server *t)
 	}
 	free(t->identities);
 	SSL_CTX_free(t->context);
+	EVP_CIPHER_free(t->ticket_cipher);
 	free(t);
 }
 

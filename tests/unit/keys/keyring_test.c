@@ -44,15 +44,16 @@ static void keyring__keeps_a_key_for_one_more_generation(void **state)
 	assert_int_equal(keyring_add(r, buf_span(&a.pem), &why), 0);
 	assert_int_equal(keyring_add(r, buf_span(&a.pem), &why), 0);
 	assert_int_equal(keyring_count(r), 1);
-	assert_non_null(keyring_find(r, a.id));
-	assert_null(keyring_find(r, b.id));
+	assert_non_null(keyring_find(r, a.id, NULL));
+	assert_null(keyring_find(r, b.id, NULL));
 	keyring_renew(r);
 	assert_int_equal(keyring_add(r, buf_span(&b.pem), &why), 0);
-	assert_non_null(keyring_find(r, a.id)); /* handshakes that began with its certificate */
-	assert_non_null(keyring_find(r, b.id));
+	assert_non_null(
+		keyring_find(r, a.id, NULL)); /* handshakes that began with its certificate */
+	assert_non_null(keyring_find(r, b.id, NULL));
 	keyring_renew(r);
-	assert_null(keyring_find(r, a.id));
-	assert_non_null(keyring_find(r, b.id));
+	assert_null(keyring_find(r, a.id, NULL));
+	assert_non_null(keyring_find(r, b.id, NULL));
 	keyring_free(r);
 	drop(&a);
 	drop(&b);

@@ -50,11 +50,11 @@ static inline void client_run(void *arg)
 	stream_freep(&p->client);
 }
 
-static inline void run_pair(void (*server)(struct stream *), void (*client)(struct stream *))
+static inline void run_pair_on(
+	int type, void (*server)(struct stream *), void (*client)(struct stream *))
 {
 	int fds[2];
-	assert_int_equal(
-		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+	assert_int_equal(socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
 	struct pair p = {.server_body = server, .client_body = client};
 	assert_int_equal(stream_new(fds[0], &p.server), 0);
 	assert_int_equal(stream_new(fds[1], &p.client), 0);
@@ -62,4 +62,9 @@ static inline void run_pair(void (*server)(struct stream *), void (*client)(stru
 	spawn(client_run, &p);
 	run_to_end();
 	assert_int_equal(ERR_peek_error(), 0);
+}
+
+static inline void run_pair(void (*server)(struct stream *), void (*client)(struct stream *))
+{
+	run_pair_on(SOCK_STREAM, server, client);
 }

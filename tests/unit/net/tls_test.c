@@ -332,6 +332,7 @@ static void resting_server(struct stream *s)
 static void speaking_client(struct stream *s)
 {
 	assert_int_equal(stream_start_tls(s, client_ssl(NULL), TIMEOUT), 0);
+	assert_int_equal(stream_flush(s), 0); /* the Finished, which waits for our words */
 	assert_int_equal(fiber_sleep(200 * MSEC), 0);
 	assert_int_equal(stream_write(s, SPAN_LIT("421 bye\r\n")), 0);
 	assert_int_equal(stream_flush(s), 0);
@@ -341,6 +342,95 @@ static void stream_fill_now__sees_tls_octets_and_the_end(void **state)
 {
 	(void)state;
 	run_pair(resting_server, speaking_client);
+}
+
+/* ---- what leaves together ---- */
+
+/* On a SOCK_SEQPACKET pair each send is a packet. */
+#define RECORD_HEAD 5u
+static char packet[8192];
+
+/* The next packet's records; 0: there is none. */
+static unsigned records_waiting(struct stream *s, int flags)
+{
+	ssize_t len = recv(stream_fd(s), packet, sizeof(packet), MSG_DONTWAIT | flags);
+	unsigned n = 0;
+
+	for (size_t at = 0; len > 0 && at + RECORD_HEAD <= (size_t)len; n++) {
+		size_t high = (unsigned char)packet[at + 3], low = (unsigned char)packet[at + 4];
+		at += RECORD_HEAD + (high << 8) + low;
+	}
+	return n;
+}
+
+static void want_records(const char *what, unsigned got, unsigned want)
+{
+	if (got != want)
+		fail_msg("%s: want a packet of %u records, got %u", what, want, got);
+}
+
+static void gathering_server(struct stream *s)
+{
+	assert_int_equal(stream_start_tls(s, server_ssl(), TIMEOUT), 0);
+	want_records("behind the Finished", records_waiting(s, MSG_PEEK), 0);
+	want_line(s, "EHLO");
+	assert_int_equal(stream_write(s, SPAN_LIT("250 hello\r\n")), 0);
+	want_line(s, "QUIT");
+	assert_int_equal(stream_write(s, SPAN_LIT("221 bye\r\n")), 0);
+	assert_int_equal(stream_finish(s), 0);
+}
+
+static void gathering_client(struct stream *s)
+{
+	assert_int_equal(stream_start_tls(s, client_ssl(NULL), TIMEOUT), 0);
+	assert_int_equal(stream_write(s, SPAN_LIT("EHLO\r\n")), 0);
+	assert_int_equal(stream_flush(s), 0);
+	assert_int_equal(fiber_sleep(50 * MSEC), 0);
+	/* RFC 8446 4.6.1: OpenSSL's two, and the reply. */
+	want_records("tickets", records_waiting(s, MSG_PEEK), 3);
+	want_line(s, "250 hello");
+	assert_int_equal(stream_write(s, SPAN_LIT("QUIT\r\n")), 0);
+	assert_int_equal(stream_flush(s), 0);
+	assert_int_equal(fiber_sleep(50 * MSEC), 0);
+	want_records("221 and close_notify", records_waiting(s, 0), 2);
+	want_records("behind the end", records_waiting(s, 0), 0);
+}
+
+static void stream_start_tls__what_can_leave_together_does(void **state)
+{
+	(void)state;
+	run_pair_on(SOCK_SEQPACKET, gathering_server, gathering_client);
+}
+
+/* A client that never speaks gets its tickets all the same, and 1.2's Finished waits for nobody. */
+static void idle_server(struct stream *s)
+{
+	assert_int_equal(stream_start_tls(s, server_ssl(), TIMEOUT), 0);
+	want_end(s, -ECONNRESET);
+}
+
+static void idle_client(struct stream *s)
+{
+	SSL *ssl = client_ssl(NULL);
+	SSL_set_max_proto_version(ssl, TLS1_2_VERSION);
+	assert_int_equal(stream_start_tls(s, ssl, TIMEOUT), 0);
+}
+
+static void silent_tls_client(struct stream *s)
+{
+	assert_int_equal(stream_start_tls(s, client_ssl(NULL), TIMEOUT), 0);
+	assert_int_equal(stream_flush(s), 0);
+	uint64_t end_usec = loop_now_usec() + TIMEOUT;
+	while (records_waiting(s, MSG_PEEK) == 0 && loop_now_usec() < end_usec)
+		assert_int_equal(fiber_sleep(20 * MSEC), 0);
+	want_records("tickets", records_waiting(s, MSG_PEEK), 2);
+}
+
+static void stream_start_tls__nobody_waits_for_what_is_held(void **state)
+{
+	(void)state;
+	run_pair_on(SOCK_SEQPACKET, idle_server, idle_client);
+	run_pair_on(SOCK_SEQPACKET, idle_server, silent_tls_client);
 }
 
 int main(void)
@@ -357,6 +447,8 @@ int main(void)
 		LOOP_TEST(stream_start_tls__certificate_of_another_name),
 		LOOP_TEST(stream_read_line__tls_cut_off),
 		LOOP_TEST(stream_fill_now__sees_tls_octets_and_the_end),
+		LOOP_TEST(stream_start_tls__what_can_leave_together_does),
+		LOOP_TEST(stream_start_tls__nobody_waits_for_what_is_held),
 	};
 	return cmocka_run_group_tests(tests, contexts_setup, contexts_teardown);
 }
