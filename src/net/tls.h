@@ -16,6 +16,8 @@ void tls_context_freep(SSL_CTX **context);
 /* Flushes, then shakes hands on the calling fiber, within timeout_usec in all. ssl: made from a
  * context above, with SSL_set_accept_state or SSL_set_connect_state (and SNI, verification, session
  * to resume) done; taken over, also on error.
+ * The last flight may wait for the words behind it: it leaves with them, at stream_flush, or when
+ * the stream waits.
  * A private-key callback may suspend inside. Octets of plain text that are buffered here already
  * (commands behind STARTTLS, replies behind its 220: somebody injects) are never used: -EPROTO.
  * Errors: -ETIMEDOUT, -ECANCELED, -ECONNRESET, -ENOMEM, -EPROTO (handshake failed),
