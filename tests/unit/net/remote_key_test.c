@@ -125,7 +125,8 @@ static void remote_key__signer_fails(void **state)
 static void cancel_later(void *arg)
 {
 	(void)arg;
-	assert_int_equal(fiber_sleep(20 * USEC_PER_MSEC), 0);
+	while (n_asked == 0)
+		assert_int_equal(fiber_sleep(USEC_PER_MSEC), 0);
 	fiber_cancel(server_fiber);
 }
 
@@ -203,6 +204,50 @@ static void sign_locally__asks_that_do_not_fit(void **state)
 	EVP_PKEY_free(ec);
 }
 
+/* One key, asks of several kinds in turn: each is signed as asked, also behind one that fails. */
+static void sign_locally_kept__follows_the_ask(void **state)
+{
+	(void)state;
+	static const struct {
+		enum sign_padding padding;
+		enum sign_digest digest;
+		size_t octets;
+		int want;
+	} table[] = {
+		{SIGN_ECDSA, SIGN_SHA256, 32, 0},
+		{SIGN_ECDSA, SIGN_SHA256, 32, 0},
+		{SIGN_ECDSA, SIGN_SHA384, 48, 0},
+		{SIGN_ECDSA, SIGN_SHA384, 32, -EINVAL},
+		{SIGN_RSA_PSS, SIGN_SHA256, 32, -EINVAL},
+		{SIGN_RSA_PSS, SIGN_SHA256, 32, -EINVAL},
+		{SIGN_ECDSA, SIGN_SHA256, 32, 0},
+	};
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	struct sign_kept kept = {0};
+	uint8_t digest[SIGN_DIGEST_OCTETS], signature[SIGN_SIGNATURE_MAX];
+
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct sign_ask ask = {.padding = table[i].padding,
+			.digest_name = table[i].digest,
+			.digest = span_make(digest, table[i].octets)};
+		size_t len = 0;
+		memset(digest, (int)i, sizeof(digest));
+		int r = sign_locally_kept(&kept, key, &ask, signature, &len);
+		if (r != table[i].want)
+			fail_msg("%zu: want %d got %d", i, table[i].want, r);
+		if (r < 0)
+			continue;
+		EVP_PKEY_CTX *c = EVP_PKEY_CTX_new(key, NULL);
+		assert_int_equal(EVP_PKEY_verify_init(c), 1);
+		if (EVP_PKEY_verify(c, signature, len, digest, table[i].octets) != 1)
+			fail_msg("%zu: the signature is not good", i);
+		EVP_PKEY_CTX_free(c);
+	}
+	sign_kept_done(&kept);
+	EVP_PKEY_free(key);
+	ERR_clear_error();
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -213,6 +258,7 @@ int main(void)
 		cmocka_unit_test(remote_key__has_no_private_half),
 		cmocka_unit_test(remote_key_new__other_kinds_are_refused),
 		cmocka_unit_test(sign_locally__asks_that_do_not_fit),
+		cmocka_unit_test(sign_locally_kept__follows_the_ask),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
