@@ -8,35 +8,6 @@
  * to allocate. */
 #include "base/wire.h"
 
-#include <endian.h>
-
-static void put_le(struct buf *b, uint64_t v, size_t octets)
-{
-	uint64_t le = htole64(v);
-
-	buf_append(b, &le, octets);
-}
-
-void wire_put_u8(struct buf *b, uint8_t v)
-{
-	put_le(b, v, 1);
-}
-
-void wire_put_u16(struct buf *b, uint16_t v)
-{
-	put_le(b, v, 2);
-}
-
-void wire_put_u32(struct buf *b, uint32_t v)
-{
-	put_le(b, v, 4);
-}
-
-void wire_put_u64(struct buf *b, uint64_t v)
-{
-	put_le(b, v, 8);
-}
-
 void wire_put_span(struct buf *b, struct span s)
 {
 	if (s.len > UINT32_MAX) {
@@ -62,7 +33,8 @@ void wire_put_fact_u64(struct buf *b, uint16_t tag, uint64_t v)
 		octets++;
 	wire_put_u16(b, tag);
 	wire_put_u32(b, octets);
-	put_le(b, v, octets);
+	v = htole64(v);
+	buf_append(b, &v, octets);
 }
 
 size_t wire_open_fact(struct buf *b, uint16_t tag)
@@ -104,33 +76,6 @@ static uint64_t le_value(struct span s)
 	if (s.len > 0)
 		memcpy(&le, s.ptr, MIN(s.len, sizeof(le)));
 	return le64toh(le);
-}
-
-static uint64_t get_le(struct wire *w, size_t octets)
-{
-	struct span s;
-
-	return take(w, octets, &s) ? le_value(s) : 0;
-}
-
-uint8_t wire_get_u8(struct wire *w)
-{
-	return (uint8_t)get_le(w, 1);
-}
-
-uint16_t wire_get_u16(struct wire *w)
-{
-	return (uint16_t)get_le(w, 2);
-}
-
-uint32_t wire_get_u32(struct wire *w)
-{
-	return (uint32_t)get_le(w, 4);
-}
-
-uint64_t wire_get_u64(struct wire *w)
-{
-	return get_le(w, 8);
 }
 
 struct span wire_get_span(struct wire *w)

@@ -20,6 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SCRATCH_KEPT (64u << 10)
+
 static const struct queue_ops queue_actions;
 
 void dispatcher_event(struct dispatcher *d)
@@ -49,6 +51,14 @@ void dispatcher_late(struct dispatcher *d, struct late l)
 	copy->node = (struct list){0};
 	list_push_back(&d->late, &copy->node);
 	loop_defer(&d->turn);
+}
+
+struct buf *dispatcher_scratch(struct dispatcher *d)
+{
+	if (d->scratch.cap > SCRATCH_KEPT)
+		buf_done(&d->scratch);
+	buf_reset(&d->scratch);
+	return &d->scratch;
 }
 
 /* ---- the turn ---- */
@@ -143,10 +153,8 @@ static int on_directory(struct peer *p, struct frame *f)
 {
 	struct dispatcher *d = p->d;
 	struct expand_answer a;
-	struct arena *arena = arena_new(MESSAGE_ARENA_MAX);
+	struct arena *arena = d->answer_arena;
 
-	if (!arena)
-		return -ENOMEM;
 	int r = f->type == FRAME_EXPAND_ANSWER || f->type == FRAME_ROUTE_ANSWER
 			? expand_answer_decode(f->payload, arena, &a)
 			: -EPROTO;
@@ -157,7 +165,7 @@ static int on_directory(struct peer *p, struct frame *f)
 		else
 			queue_routed(d->queue, &a);
 	}
-	arena_free(arena);
+	arena_reset(arena);
 	return r;
 }
 
@@ -323,8 +331,11 @@ static int dispatcher_init(struct dispatcher *d)
 	d->due.fn = on_due;
 	d->tick.fn = on_tick;
 	d->notices = BUF_INIT(NOTICES_HELD_MAX);
+	d->scratch = BUF_INIT(CHANNEL_FRAME_MAX);
 	d->jobs = map_new(0);
-	if (!d->jobs)
+	d->answer_arena = arena_new(MESSAGE_ARENA_MAX);
+	d->outcome_arena = arena_new(MESSAGE_ARENA_MAX);
+	if (!d->jobs || !d->answer_arena || !d->outcome_arena)
 		return -ENOMEM;
 	int r = dispatcher_resolver_init(d);
 	return r < 0 ? r : queue_new(&queue_actions, d, &s, &d->queue);
@@ -387,15 +398,14 @@ static void dispatcher_role_drain(struct role_process *process, uint64_t grace_u
 static void ask_directory(struct dispatcher *d, enum frame_type type, const struct expand_ask *ask)
 {
 	struct peer *p = dispatcher_peer(d, ROLE_DIRECTORY, 0);
-	struct buf b = BUF_INIT(CHANNEL_FRAME_MAX);
+	struct buf *b = dispatcher_scratch(d);
 
-	expand_ask_encode(ask, &b);
+	expand_ask_encode(ask, b);
 	/* What is lost with a directory is asked again of the next one. */
-	if (p && !b.error &&
-		channel_send(p->channel, (uint16_t)type, buf_span(&b), NULL, 0) == -ENOBUFS)
+	if (p && !b->error &&
+		channel_send(p->channel, (uint16_t)type, buf_span(b), NULL, 0) == -ENOBUFS)
 		log_text(LOG_LEVEL_WARN, "directory-busy", "%zu octets wait",
 			channel_backlog(p->channel));
-	buf_done(&b);
 }
 
 static void on_expand(void *arg, const struct expand_ask *ask)

@@ -42,8 +42,9 @@ struct handed_job {
 	enum job_via via;
 	bool dot, ended, alone;
 	uint64_t site_hash;
-	struct buf frame; /* encoded, until sent */
-	uint64_t *segments;
+	struct buf frame;   /* encoded, until sent */
+	uint64_t *segments; /* few, or an allocation */
+	uint64_t few[2];
 	unsigned n_segments;
 	unsigned site_len;
 	char site[];
@@ -108,7 +109,10 @@ struct dispatcher {
 	struct list unsent, late, unwritten;
 	unsigned n_unwritten;
 	struct loaded loaded[MESSAGES_LOADED];
-	struct buf notices; /* held: u16 slot and a notice each */
+	struct arena *answer_arena,
+		*outcome_arena; /* of the frame at hand; one is never inside the same */
+	struct buf scratch;	/* a frame being made */
+	struct buf notices;	/* held: u16 slot and a notice each */
 	bool replayed, started, recycling, low, warned;
 	struct {
 		bool failed, stuck, checkpointing;
@@ -151,6 +155,8 @@ struct dispatcher {
 /* dispatcher.c */
 void dispatcher_event(struct dispatcher *d); /* before an event is given to the queue */
 struct peer *dispatcher_peer(struct dispatcher *d, enum role role, unsigned index);
+/* Empty, for one frame that is made and sent at once. */
+struct buf *dispatcher_scratch(struct dispatcher *d);
 void dispatcher_late(struct dispatcher *d, struct late l);
 /* dispatcher_spool.c */
 extern const struct store_ops dispatcher_store_ops;
@@ -177,6 +183,7 @@ void dispatcher_take(struct dispatcher *d, uint16_t slot, const struct commit_no
 /* Reads and decodes; the result is good until the next call. -EBADMSG, -EIO, -ENOENT, -ENOMEM. */
 MUST_CHECK int message_load(struct dispatcher *d, uint64_t id, const struct record_ref *commit,
 	struct loaded **ret_loaded);
+void message_unload_all(struct dispatcher *d);
 /* Those in the segment. */
 void message_unload_segment(struct dispatcher *d, uint64_t sequence);
 /* Does the slot own this place, and will it stay? -ENOENT. */
@@ -204,6 +211,7 @@ bool deliverers_answered(const struct dispatcher *d);
 void dispatcher_deliver(void *arg, const struct job *job, const struct record_ref *commit);
 void dispatcher_outcome_kept(void *arg, uint64_t job);
 void dispatcher_outcome(struct dispatcher *d, struct peer *from, struct span payload);
+void job_free_segments(struct handed_job *j);
 void handed_job_free(struct dispatcher *d, struct handed_job *j);
 /* dispatcher_mx.c */
 void dispatcher_mx(void *arg, uint64_t token, struct span domain, struct span route);

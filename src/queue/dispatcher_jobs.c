@@ -40,6 +40,13 @@ static void job_ended(struct handed_job *j)
 	j->ended = true;
 }
 
+void job_free_segments(struct handed_job *j)
+{
+	if (j->segments != j->few)
+		free(j->segments);
+	j->segments = NULL;
+}
+
 void handed_job_free(struct dispatcher *d, struct handed_job *j)
 {
 	(void)map_remove_u64(d->jobs, j->job);
@@ -48,7 +55,7 @@ void handed_job_free(struct dispatcher *d, struct handed_job *j)
 	job_ended(j);
 	list_remove(&j->node);
 	buf_done(&j->frame);
-	free(j->segments);
+	job_free_segments(j);
 	free(j);
 }
 
@@ -75,7 +82,8 @@ static int job_ranges(struct dispatcher *d, struct handed_job *j, const struct r
 		return r;
 	job_facts(&l->m, job);
 	job->ranges = arena_alloc(l->arena, (l->n_ranges + 1) * sizeof(*job->ranges));
-	j->segments = malloc((l->n_ranges + 1) * sizeof(*j->segments));
+	j->segments = l->n_ranges <= ARRAY_LEN(j->few) ? j->few
+						       : malloc(l->n_ranges * sizeof(*j->segments));
 	if (!job->ranges || !j->segments)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < l->n_ranges; i++) {
@@ -139,8 +147,12 @@ void dispatcher_deliver(void *arg, const struct job *given, const struct record_
 	j->site_hash = siphash((struct siphash_key){0}, job.site);
 	int r = job_ranges(d, j, commit, &job);
 	if (r == 0) {
-		job_encode(&job, &j->frame);
-		r = j->frame.error;
+		struct buf *b = dispatcher_scratch(d);
+		job_encode(&job, b);
+		r = b->error;
+		if (r == 0 && buf_reserve(&j->frame, b->len)) /* once, and no larger */
+			buf_put(&j->frame, buf_span(b));
+		r = r ? r : j->frame.error;
 	}
 	if (r < 0) {
 		j->ended = true;
@@ -181,9 +193,8 @@ void dispatcher_outcome_kept(void *arg, uint64_t job)
 
 void dispatcher_outcome(struct dispatcher *d, struct peer *from, struct span payload)
 {
-	struct arena *arena = arena_new(MESSAGE_ARENA_MAX);
 	struct outcome o;
-	int r = arena ? outcome_decode(payload, arena, &o) : -ENOMEM;
+	int r = outcome_decode(payload, d->outcome_arena, &o);
 
 	if (r == 0) {
 		struct handed_job *j = map_get_u64(d->jobs, o.job);
@@ -204,7 +215,7 @@ void dispatcher_outcome(struct dispatcher *d, struct peer *from, struct span pay
 	} else {
 		log_text(LOG_LEVEL_ERROR, "outcome-unreadable", "%s", strerror(-r));
 	}
-	arena_free(arena);
+	arena_reset(d->outcome_arena);
 }
 
 /* The job that a frame of p speaks of; one that only p knows of is entered. */

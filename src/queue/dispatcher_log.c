@@ -10,36 +10,55 @@
 
 #define SHOWN_OCTETS 1024u
 
-static bool is(const char *event, const char *name)
+/* What is more than a line of the log, the commonest first; all else is news (INFO). */
+enum counted { COUNT_NONE, COUNT_DELIVERED, COUNT_DEFERRED, COUNT_FAILED, COUNT_DUPLICATE };
+static const struct event_kind {
+	const char *name;
+	enum log_level level;
+	enum counted counted;
+	bool has_envelope;
+} kinds[] = {
+	{"queued", LOG_LEVEL_INFO, COUNT_NONE, true},
+	{"delivered", LOG_LEVEL_INFO, COUNT_DELIVERED, false},
+	{"done", LOG_LEVEL_INFO, COUNT_NONE, false},
+	{"expanded", LOG_LEVEL_DEBUG, COUNT_NONE, false},
+	{"deferred", LOG_LEVEL_INFO, COUNT_DEFERRED, false},
+	{"failed", LOG_LEVEL_WARN, COUNT_FAILED, false},
+	{"expired", LOG_LEVEL_WARN, COUNT_FAILED, false},
+	{"possible-duplicate", LOG_LEVEL_WARN, COUNT_DUPLICATE, false},
+	{"site-down", LOG_LEVEL_WARN, COUNT_NONE, false},
+	{"held", LOG_LEVEL_WARN, COUNT_NONE, false},
+	{"delayed", LOG_LEVEL_WARN, COUNT_NONE, false},
+};
+
+static const struct event_kind *kind_of(const char *event)
 {
-	return strcmp(event, name) == 0;
+	static const struct event_kind other = {.level = LOG_LEVEL_INFO};
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (strcmp(event, kinds[i].name) == 0)
+			return &kinds[i];
+	return &other;
 }
 
-static void count_event(const char *event)
+static void count_event(enum counted what)
 {
-	if (is(event, "delivered"))
+	switch (what) {
+	case COUNT_DELIVERED:
 		STATS_ADD(deliveries_total, 1);
-	else if (is(event, "deferred"))
+		break;
+	case COUNT_DEFERRED:
 		STATS_ADD(deferrals_total, 1);
-	else if (is(event, "failed") || is(event, "expired"))
+		break;
+	case COUNT_FAILED:
 		STATS_ADD(bounces_total, 1);
-	else if (is(event, "possible-duplicate"))
+		break;
+	case COUNT_DUPLICATE:
 		STATS_ADD(possible_duplicates_total, 1);
-}
-
-static enum log_level level_of(const char *event)
-{
-	static const char *const warnings[] = {
-		"possible-duplicate", "site-down", "failed", "expired", "held", "delayed"};
-	static const char *const details[] = {"expanded"};
-
-	for (size_t i = 0; i < ARRAY_LEN(warnings); i++)
-		if (is(event, warnings[i]))
-			return LOG_LEVEL_WARN;
-	for (size_t i = 0; i < ARRAY_LEN(details); i++)
-		if (is(event, details[i]))
-			return LOG_LEVEL_DEBUG;
-	return LOG_LEVEL_INFO;
+		break;
+	case COUNT_NONE:
+		break;
+	}
 }
 
 static void put(struct log_line *l, const char *key, struct span value)
@@ -82,17 +101,18 @@ void dispatcher_log_event(void *arg, const char *event, uint64_t id, struct span
 	struct dispatcher *d = arg;
 	struct log_line *l;
 
-	count_event(event);
+	const struct event_kind *kind = kind_of(event);
+	count_event(kind->counted);
 	if (tracing(d))
 		trace_event(d, event, id, rcpt, detail);
-	d->warned = d->warned || is(event, "possible-duplicate");
-	l = log_begin(level_of(event), event);
+	d->warned = d->warned || kind->counted == COUNT_DUPLICATE;
+	l = log_begin(kind->level, event);
 	if (!l)
 		return;
 	if (id)
 		log_id(l, "id", id);
 	put(l, "rcpt", rcpt);
-	if (d->about_message && is(event, "queued"))
+	if (d->about_message && kind->has_envelope)
 		put_envelope(l, d->about_message);
 	if (d->about_job && d->about_job->site_len)
 		put(l, "site", span_make(d->about_job->site, d->about_job->site_len));

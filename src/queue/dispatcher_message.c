@@ -12,18 +12,38 @@
 
 #include "base/crc32c.h"
 
-static void loaded_done(struct loaded *l)
+#define LOADED_KEPT (16u << 10) /* octets that a place keeps for its next message */
+
+/* Forgets the message; its memory stays for the next one, unless it is much. */
+static void loaded_reset(struct loaded *l)
 {
-	arena_free(l->arena);
-	buf_done(&l->octets);
-	*l = (struct loaded){0};
+	struct arena *arena = TAKE(l->arena);
+	struct buf octets = l->octets;
+
+	if (arena)
+		arena_reset(arena);
+	if (octets.cap > LOADED_KEPT)
+		buf_done(&octets);
+	buf_reset(&octets);
+	*l = (struct loaded){.arena = arena, .octets = octets};
 }
+
+void message_unload_all(struct dispatcher *d)
+{
+	for (size_t i = 0; i < ARRAY_LEN(d->loaded); i++) {
+		struct loaded *l = &d->loaded[i];
+		arena_free(l->arena);
+		buf_done(&l->octets);
+		*l = (struct loaded){0};
+	}
+}
+
 void message_unload_segment(struct dispatcher *d, uint64_t sequence)
 {
 	for (size_t i = 0; i < ARRAY_LEN(d->loaded); i++) {
 		struct loaded *l = &d->loaded[i];
 		if (l->valid && (l->ref.segment == sequence || l->chunk.segment == sequence))
-			loaded_done(l);
+			loaded_reset(l);
 	}
 }
 
@@ -98,12 +118,13 @@ int message_load(struct dispatcher *d, uint64_t id, const struct record_ref *com
 
 	if (!l->valid || l->id != id || l->ref.segment != commit->segment ||
 		l->ref.offset != commit->offset) {
-		loaded_done(l);
-		l->octets = BUF_INIT(RECORD_HEADER + RECORD_PAYLOAD_MAX);
-		l->arena = arena_new(MESSAGE_ARENA_MAX);
+		loaded_reset(l);
+		l->octets.max = RECORD_HEADER + RECORD_PAYLOAD_MAX;
+		if (!l->arena)
+			l->arena = arena_new(MESSAGE_ARENA_MAX);
 		int r = l->arena ? commit_read(d, id, commit, l) : -ENOMEM;
 		if (r < 0) {
-			loaded_done(l);
+			loaded_reset(l);
 			return r;
 		}
 		l->id = id;

@@ -73,13 +73,9 @@ static struct peer *choose(struct dispatcher *d, const struct handed_job *j)
 
 int peer_send_u64(struct peer *p, enum frame_type type, uint64_t value, int fd)
 {
-	struct buf b = BUF_INIT(64);
+	uint64_t le = htole64(value);
 
-	wire_put_u64(&b, value);
-	int r = b.error ? b.error
-			: channel_send(p->channel, (uint16_t)type, buf_span(&b), &fd, fd >= 0);
-	buf_done(&b);
-	return r;
+	return channel_send(p->channel, (uint16_t)type, span_make(&le, sizeof(le)), &fd, fd >= 0);
 }
 
 /* A read-only fd that a process has. */
@@ -145,7 +141,7 @@ static int job_send(struct dispatcher *d, struct peer *p, struct handed_job *j)
 	p->n_jobs++;
 	list_push_back(&p->jobs, &j->node);
 	buf_done(&j->frame);
-	free(TAKE(j->segments));
+	job_free_segments(j);
 	if (tracing(d))
 		trace_sent(d, j, p);
 	return 0;

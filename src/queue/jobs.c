@@ -11,7 +11,6 @@
  * at full speed. */
 #include "queue/queue_internal.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #define RCPT_JOB_OCTETS 64u /* what a recipient costs in a job besides its texts */
@@ -214,14 +213,20 @@ static void rcpt_delivered(struct queue *q, const struct handed *h, struct rcpt 
 	 * less. */
 	bool relayed = !h->hop || h->hop->via == JOB_SMTP;
 	bool told = success_is_told(m, r, relayed, res);
-	char detail[64];
+	char octets[64];
+	struct buf detail = {.ptr = octets, .cap = sizeof(octets), .max = sizeof(octets)};
 	uint64_t delay = q->wall > m->arrival_wall ? q->wall - m->arrival_wall : 0;
 
 	queue_rcpt_set(q, m, r, RCPT_DELIVERED);
-	(void)snprintf(detail, sizeof(detail), "attempts=%u delay=%llu.%03us", r->attempts + 1u,
-		(unsigned long long)(delay / USEC_PER_SEC),
-		(unsigned)(delay % USEC_PER_SEC / USEC_PER_MSEC));
-	queue_say(q, "delivered", m, r, note, span_str(detail));
+	buf_str(&detail, "attempts=");
+	buf_u64(&detail, r->attempts + 1u);
+	buf_str(&detail, " delay=");
+	buf_u64(&detail, delay / USEC_PER_SEC);
+	buf_char(&detail, '.');
+	for (uint64_t unit = USEC_PER_SEC / 10; unit >= USEC_PER_MSEC; unit /= 10)
+		buf_char(&detail, (char)('0' + delay / unit % 10));
+	buf_char(&detail, 's');
+	queue_say(q, "delivered", m, r, note, buf_span(&detail));
 	queue_rcpt_touch(q, m, r, true);
 	if (!told)
 		return;

@@ -4,36 +4,34 @@
 
 #define RCPT_FACT_OCTETS 6u /* tag and length: the least that a recipient takes */
 
-/* What is one text or one number: where it lives in struct message. Absent is empty or 0. */
-#define TEXT(field)   offsetof(struct message, field), true
-#define NUMBER(field) offsetof(struct message, field), false
+/* What is one text or one number, by its tag: where it lives in struct message. Absent is empty or
+ * 0. */
+enum simple_kind { NOT_SIMPLE, TEXT, NUMBER };
 static const struct simple {
-	uint16_t tag;
-	size_t offset;
-	bool is_text;
+	uint16_t offset, kind;
 } simples[] = {
-	{FACT_ARRIVAL, NUMBER(arrival_wall_usec)},
-	{FACT_REVERSE_PATH, TEXT(reverse_path)},
-	{FACT_SIZE, NUMBER(size)},
-	{FACT_BODY, NUMBER(body)},
-	{FACT_CLIENT, TEXT(client)},
-	{FACT_HELO, TEXT(helo)},
-	{FACT_PROTOCOL, TEXT(protocol)},
-	{FACT_LISTENER, TEXT(listener)},
-	{FACT_LOGIN, TEXT(login)},
-	{FACT_UID, NUMBER(uid)},
-	{FACT_FLAGS, NUMBER(flags)},
-	{FACT_PARENT, NUMBER(parent)},
-	{FACT_RELAY, NUMBER(relay)},
-	{FACT_EVENT, NUMBER(event)},
-	{FACT_ENVID, TEXT(envid)},
-	{FACT_RET, NUMBER(ret)},
-	{FACT_PRIORITY, NUMBER(priority)},
-	{FACT_HOLD_UNTIL, NUMBER(hold_until_wall_usec)},
-	{FACT_DELIVER_BY, NUMBER(deliver_by_wall_usec)},
-	{FACT_DELIVER_BY_MODE, NUMBER(deliver_by_mode)},
-	{FACT_AUTH_SENDER, TEXT(auth_sender)},
-	{FACT_TLS, TEXT(tls)},
+	[FACT_ARRIVAL] = {offsetof(struct message, arrival_wall_usec), NUMBER},
+	[FACT_REVERSE_PATH] = {offsetof(struct message, reverse_path), TEXT},
+	[FACT_SIZE] = {offsetof(struct message, size), NUMBER},
+	[FACT_BODY] = {offsetof(struct message, body), NUMBER},
+	[FACT_CLIENT] = {offsetof(struct message, client), TEXT},
+	[FACT_HELO] = {offsetof(struct message, helo), TEXT},
+	[FACT_PROTOCOL] = {offsetof(struct message, protocol), TEXT},
+	[FACT_LISTENER] = {offsetof(struct message, listener), TEXT},
+	[FACT_LOGIN] = {offsetof(struct message, login), TEXT},
+	[FACT_UID] = {offsetof(struct message, uid), NUMBER},
+	[FACT_FLAGS] = {offsetof(struct message, flags), NUMBER},
+	[FACT_PARENT] = {offsetof(struct message, parent), NUMBER},
+	[FACT_RELAY] = {offsetof(struct message, relay), NUMBER},
+	[FACT_EVENT] = {offsetof(struct message, event), NUMBER},
+	[FACT_ENVID] = {offsetof(struct message, envid), TEXT},
+	[FACT_RET] = {offsetof(struct message, ret), NUMBER},
+	[FACT_PRIORITY] = {offsetof(struct message, priority), NUMBER},
+	[FACT_HOLD_UNTIL] = {offsetof(struct message, hold_until_wall_usec), NUMBER},
+	[FACT_DELIVER_BY] = {offsetof(struct message, deliver_by_wall_usec), NUMBER},
+	[FACT_DELIVER_BY_MODE] = {offsetof(struct message, deliver_by_mode), NUMBER},
+	[FACT_AUTH_SENDER] = {offsetof(struct message, auth_sender), TEXT},
+	[FACT_TLS] = {offsetof(struct message, tls), TEXT},
 };
 
 static void put_text(struct buf *out, uint16_t tag, struct span s)
@@ -48,14 +46,14 @@ static void put_number(struct buf *out, uint16_t tag, uint64_t v)
 		wire_put_fact_u64(out, tag, v);
 }
 
-static void put_simple(struct buf *out, const struct message *m, const struct simple *s)
+static void put_simple(struct buf *out, const struct message *m, uint16_t tag)
 {
-	const char *field = (const char *)m + s->offset;
+	const char *field = (const char *)m + simples[tag].offset;
 
-	if (s->is_text)
-		put_text(out, s->tag, *(const struct span *)(const void *)field);
-	else
-		put_number(out, s->tag, *(const uint64_t *)(const void *)field);
+	if (simples[tag].kind == TEXT)
+		put_text(out, tag, *(const struct span *)(const void *)field);
+	else if (simples[tag].kind == NUMBER)
+		put_number(out, tag, *(const uint64_t *)(const void *)field);
 }
 
 static void put_rcpt(struct buf *out, const struct message_rcpt *r)
@@ -101,8 +99,8 @@ int message_replace_pieces(
 
 void message_encode(const struct message *m, struct buf *out)
 {
-	for (size_t i = 0; i < ARRAY_LEN(simples); i++)
-		put_simple(out, m, &simples[i]);
+	for (uint16_t tag = 0; tag < ARRAY_LEN(simples); tag++)
+		put_simple(out, m, tag);
 	for (uint32_t i = 0; i < m->n_rcpts; i++)
 		put_rcpt(out, &m->rcpts[i]);
 	for (uint32_t i = 0; i < m->n_pieces; i++)
@@ -178,15 +176,12 @@ static int get_piece(struct span value, struct message_piece *p)
 
 static void get_simple(struct message *m, uint16_t tag, struct span v)
 {
-	for (size_t i = 0; i < ARRAY_LEN(simples); i++) {
-		if (simples[i].tag != tag)
-			continue;
-		char *field = (char *)m + simples[i].offset;
-		if (simples[i].is_text)
-			*(struct span *)(void *)field = v;
-		else
-			*(uint64_t *)(void *)field = wire_fact_u64(v);
-	}
+	char *field = (char *)m + simples[tag].offset;
+
+	if (simples[tag].kind == TEXT)
+		*(struct span *)(void *)field = v;
+	else
+		*(uint64_t *)(void *)field = wire_fact_u64(v);
 }
 
 int message_decode(uint64_t id, struct span payload, struct arena *a, struct message *ret)
@@ -214,7 +209,7 @@ int message_decode(uint64_t id, struct span payload, struct arena *a, struct mes
 		else if (tag == FACT_INLINE)
 			m.pieces[m.n_pieces++] =
 				(struct message_piece){.is_inline = true, .octets = v};
-		else if (is_known(tag))
+		else if (tag < ARRAY_LEN(simples) && simples[tag].kind != NOT_SIMPLE)
 			get_simple(&m, tag, v);
 		else
 			wire_put_fact(&kept, tag, v);
