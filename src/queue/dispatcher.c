@@ -17,6 +17,7 @@
 #include "base/stats.h"
 #include "ipc/admin.h"
 #include "queue/dispatcher_internal.h"
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,11 +138,27 @@ static void on_due(struct loop_timer *t)
 	loop_defer(&CONTAINER_OF(t, struct dispatcher, due)->turn);
 }
 
+/* Messages come and go in any order, so that the heap's end seldom becomes free by itself: what a
+ * backlog took would stay until the next one. Each halving costs one look at the heap. */
+static void give_memory_back(struct dispatcher *d)
+{
+	uint64_t now = queue_counts(d->queue).messages;
+
+	d->most_messages = MAX(d->most_messages, now);
+	if (d->most_messages < TRIM_MESSAGES || now > d->most_messages / 2)
+		return;
+	d->most_messages = now;
+	message_unload_all(d);
+	(void)malloc_trim(0);
+}
+
 static void on_tick(struct loop_timer *t)
 {
 	struct dispatcher *d = CONTAINER_OF(t, struct dispatcher, tick);
 
 	store_check_disk(d->store);
+	if (d->started)
+		give_memory_back(d);
 	loop_defer(&d->turn);
 	if (loop_timer_set(t, loop_now_usec() + TICK_USEC) < 0)
 		abort();

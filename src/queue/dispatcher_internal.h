@@ -127,8 +127,9 @@ struct dispatcher {
 		uint64_t began;		 /* the last sync for the queue; 0: none yet */
 		uint64_t wanted, covers; /* the queue's tickets: asked for; of the last sync */
 		bool running;
-	} sync;		  /* of the ledger, paced: LEDGER_PACE_USEC */
-	unsigned reports; /* being written */
+	} sync;			/* of the ledger, paced: LEDGER_PACE_USEC */
+	uint64_t most_messages; /* since memory was given back */
+	unsigned reports;	/* being written */
 	struct loop_defer turn;
 	struct loop_timer due, tick, admin_timer;
 	/* Valid while the queue works off an outcome or a commit, for the log. */

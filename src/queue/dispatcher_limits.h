@@ -18,6 +18,8 @@
 #define ADMIN_BACKLOG_MAX     (1u << 20)
 #define INFLIGHT_WAIT_USEC    (10 * USEC_PER_SEC)
 #define TICK_USEC	      USEC_PER_SEC
+/* A backlog of so many that shrinks to half gives its memory back to the system. */
+#define TRIM_MESSAGES 4096u
 /* From the beginning of one sync of the ledger to that of the next, at least. No 250 waits for it,
  * and what does (forgetting, reports, an operator's retry of what was not due) can wait so long;
  * without a pause there is one for each turn under load, and each takes the disk from receivers,

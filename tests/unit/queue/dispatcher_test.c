@@ -8,6 +8,7 @@
 #include "queue/dispatcher.h"
 #include <dirent.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -380,6 +381,41 @@ static void dispatcher__paces_syncs_of_the_ledger(void **state)
 	with_world_in("/dev/shm", paced);
 }
 
+static unsigned long resident_pages(const struct world *w)
+{
+	char path[64];
+	unsigned long size = 0, resident = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/statm", (int)w->pid);
+	FILE *f = fopen(path, "re");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%lu %lu", &size, &resident), 2);
+	(void)fclose(f);
+	return resident;
+}
+
+static void given_back(struct world *w)
+{
+	const unsigned n = 16000;
+	unsigned long empty = resident_pages(w);
+
+	actor_die(&w->deliverer);
+	world_mail_many(w, n, "a@x.test", "u1@far.test", SPAN_LIT(TEXT));
+	WAIT_FOR(w->stats->queue_messages == n);
+	unsigned long most = resident_pages(w);
+	print_message("pages: %lu, then %lu with %u messages\n", empty, most, n);
+	actor_live(&w->deliverer);
+	WAIT_FOR(w->n_jobs == n && all_kept(w));
+	/* Heaps of sanitizers and valgrind are theirs. */
+	if (mallinfo2().uordblks)
+		WAIT_FOR(resident_pages(w) < empty + (most - empty) / 2);
+}
+static void dispatcher__gives_memory_back(void **state)
+{
+	(void)state;
+	with_world(given_back);
+}
+
 static void drain_in_flight(struct world *w)
 {
 	w->deliverer.habit = HABIT_KEEP;
@@ -583,6 +619,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(dispatcher__compaction),
 		cmocka_unit_test(dispatcher__backlog),
 		cmocka_unit_test(dispatcher__paces_syncs_of_the_ledger),
+		cmocka_unit_test(dispatcher__gives_memory_back),
 		cmocka_unit_test(dispatcher__drain_awaits_outcomes),
 		cmocka_unit_test(dispatcher__notices_are_not_believed),
 		cmocka_unit_test(dispatcher__damage_is_reported),
