@@ -45,8 +45,8 @@ static void row_make(
 		.size = m->size,
 		.expires_wall_usec = queue_to_wall(q, queue_expire_at(q, m)),
 		.reverse_path = mail_reverse_path(m),
-		.client = text_span(text_next(m->texts)),
-		.login = text_span(text_next(text_next(m->texts))),
+		.client = text_span(text_next(mail_texts(m))),
+		.login = text_span(text_next(text_next(mail_texts(m)))),
 		.rcpts = queue_scratch(q, max * sizeof(*row->rcpts))};
 	for (uint32_t i = 0; i < m->n_rcpts; i++) {
 		const struct rcpt *r = &m->rcpts[i];

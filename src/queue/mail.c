@@ -92,7 +92,6 @@ int mail_new(const struct message *m, const struct record_ref *commit, struct ma
 	mail->n_rcpts = mail->n_env = mail->cap_rcpts = m->n_rcpts;
 
 	char *at = (char *)mail->inline_rcpts + rcpts;
-	mail->texts = at;
 	at = text_write(at, m->reverse_path);
 	at = text_write(at, m->client);
 	at = text_write(at, m->login);
@@ -166,9 +165,16 @@ struct rcpt *queue_mail_add_rcpt(struct queue *q, struct mail *m)
 	return r;
 }
 
+const char *mail_texts(const struct mail *m)
+{
+	return m->n_env ? (const char *)&m->inline_rcpts[m->n_env] : NULL;
+}
+
 struct span mail_reverse_path(const struct mail *m)
 {
-	return m->texts ? text_span(m->texts) : SPAN_NULL;
+	const char *texts = mail_texts(m);
+
+	return texts ? text_span(texts) : SPAN_NULL;
 }
 
 bool mail_is_mute(const struct mail *m)

@@ -92,16 +92,13 @@ struct mail {
 	struct list batches;
 	struct handed *jobs;
 	struct rcpt *rcpts;
-	const char *texts; /* reverse path, client, login */
-	char *via;	   /* a text, or NULL */
+	char *via; /* a text, or NULL */
 	uint32_t n_rcpts, n_env, cap_rcpts;
 	uint32_t live, pending; /* unfinished; of these, waiting for the directory */
 	uint32_t ask_next, next_event, epoch;
 	uint16_t flags;
 	uint8_t crashes, fruitless, body, by_mode;
 	int8_t priority;
-	bool batch_used;
-	struct batch batch; /* the first: most messages need no other */
 	struct rcpt inline_rcpts[];
 };
 
@@ -115,6 +112,8 @@ char *text_new(struct span s); /* aborts without memory: recovery restores the q
 MUST_CHECK int mail_new(
 	const struct message *m, const struct record_ref *commit, struct mail **ret);
 MUST_CHECK int mail_new_ghost(uint64_t id, struct mail **ret);
+/* Reverse path, client, login: they stand behind the envelope's recipients. NULL: a ghost. */
+const char *mail_texts(const struct mail *m);
 struct span mail_reverse_path(const struct mail *m);
 bool mail_is_mute(const struct mail *m); /* null reverse path or a report: nobody to tell */
 struct span rcpt_address(const struct rcpt *r);

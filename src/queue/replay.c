@@ -400,7 +400,7 @@ int queue_replay_commit(
 	if (queue_done_has(q, m->id))
 		return 0;
 	struct mail *ghost = table_get(&q->mails, m->id);
-	if (ghost && ghost->texts)
+	if (ghost && mail_texts(ghost))
 		return second_copy(ghost, commit, damaged);
 	if (ghost && ghost->epoch < q->replay.whole_epoch) {
 		ghost_drop(q, ghost);
@@ -430,7 +430,7 @@ void queue_replay_marks(struct queue *q)
 		const struct replay_mark *mark = &q->replay.marks[i];
 		struct mail *m = table_get(&q->mails, mark->message);
 		bool voided = q->replay.voided && map_get_u64(q->replay.voided, mark->report);
-		if (!m || !m->texts || voided)
+		if (!m || !mail_texts(m) || voided)
 			continue;
 		event_written(m, mark->event);
 		queue_entry(q, &(struct entry){.type = ENTRY_BOUNCED,

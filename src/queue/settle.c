@@ -116,12 +116,11 @@ static void write_changes(struct queue *q, struct mail *m, const struct handed *
 
 static struct batch *batch_new(struct mail *m, struct next_hop *hop)
 {
-	struct batch *b = &m->batch;
+	/* Not a part of the message: what is held or deferred needs none, and that may be very
+	 * many.
+	 */
+	struct batch *b = malloc(sizeof(*b));
 
-	if (m->batch_used)
-		b = malloc(sizeof(*b));
-	else
-		m->batch_used = true;
 	if (!b)
 		abort();
 	*b = (struct batch){.m = m, .hop = hop};

@@ -331,10 +331,7 @@ void queue_batch_free(struct queue *q, struct batch *b)
 		list_remove(&b->of_mail);
 		queue_site_ready(q, s, -(int64_t)b->n);
 	}
-	if (b == &b->m->batch)
-		b->m->batch_used = false;
-	else
-		free(b);
+	free(b);
 }
 
 void queue_batch_back(struct queue *q, struct batch *b)

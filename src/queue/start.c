@@ -154,7 +154,7 @@ int queue_start(struct queue *q, uint64_t now, uint64_t wall, bool same_boot)
 	q->want_sync = !same_boot; /* the suspects, before anybody takes note of the new boot */
 	q->started = true;
 	for (struct mail *m; (m = table_from(&q->mails, id, &id)); id++) {
-		if (m->texts)
+		if (mail_texts(m))
 			mail_start(q, m);
 		else
 			ghost_end(q, m);

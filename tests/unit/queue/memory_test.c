@@ -64,7 +64,7 @@ static void queue__a_few_hundred_octets_a_message(void **state)
 		each, (double)half / (MAILS / 2.0), (double)(all - half) / (MAILS / 2.0));
 	/* The heaps of sanitizers and valgrind do not count. */
 	if (before)
-		assert_in_range(each, 1, 600);
+		assert_in_range(each, 1, 480);
 
 	/* All of it goes, once the next hop takes it. */
 	f.settings.concurrency = 1000;
