@@ -144,7 +144,6 @@ static void give_memory_back(struct dispatcher *d)
 {
 	uint64_t now = queue_counts(d->queue).messages;
 
-	d->most_messages = MAX(d->most_messages, now);
 	if (d->most_messages < TRIM_MESSAGES || now > d->most_messages / 2)
 		return;
 	d->most_messages = now;

@@ -152,6 +152,7 @@ void dispatcher_count(struct dispatcher *d)
 {
 	if (d->started) {
 		struct queue_counts c = queue_counts(d->queue);
+		d->most_messages = MAX(d->most_messages, c.messages);
 		STATS_SET(queue_messages, c.messages);
 		STATS_SET(queue_recipients, c.recipients);
 		STATS_SET(queue_ready, c.ready);
