@@ -99,8 +99,8 @@ int message_replace_pieces(
 
 void message_encode(const struct message *m, struct buf *out)
 {
-	for (uint16_t tag = 0; tag < ARRAY_LEN(simples); tag++)
-		put_simple(out, m, tag);
+	for (size_t tag = 0; tag < ARRAY_LEN(simples); tag++)
+		put_simple(out, m, (uint16_t)tag);
 	for (uint32_t i = 0; i < m->n_rcpts; i++)
 		put_rcpt(out, &m->rcpts[i]);
 	for (uint32_t i = 0; i < m->n_pieces; i++)
