@@ -1,6 +1,7 @@
-/* Hash map from octets or u64 to a borrowed pointer: open addressing, SipHash with a random key,
- * so that peers cannot choose collisions. Keys given as octets must outlive their entry (they
- * live in the value). Iteration order is unspecified; deterministic for a fixed seed. */
+/* Hash map from octets or u64 to a borrowed pointer: open addressing. Octets are hashed by SipHash
+ * with a random key, so that peers cannot choose collisions; u64 keys, which are numbers that our
+ * own processes give out, by a product with secrets. Keys given as octets must outlive their entry
+ * (they live in the value). Iteration order is unspecified; deterministic for a fixed seed. */
 #pragma once
 #include "base/span.h"
 
