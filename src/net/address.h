@@ -22,10 +22,10 @@ MUST_CHECK int address_from_sockaddr(
 	const struct sockaddr *sa, socklen_t len, struct address *ret_address);
 /* "127.0.0.1:25", "[::1]:25", "local" for unix. */
 void address_format(const struct address *a, struct buf *out);
-/* "127.0.0.1", "::1", "local". */
 struct address_text {
 	char s[46]; /* INET6_ADDRSTRLEN */
 };
+/* "127.0.0.1", "::1", "local". */
 struct address_text address_host_text(const struct address *a);
 void address_format_host(const struct address *a, struct buf *out);
 uint16_t address_port(const struct address *a);
