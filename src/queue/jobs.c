@@ -223,8 +223,7 @@ static void rcpt_delivered(struct queue *q, const struct handed *h, struct rcpt 
 	buf_str(&detail, " delay=");
 	buf_u64(&detail, delay / USEC_PER_SEC);
 	buf_char(&detail, '.');
-	for (uint64_t unit = USEC_PER_SEC / 10; unit >= USEC_PER_MSEC; unit /= 10)
-		buf_char(&detail, (char)('0' + delay / unit % 10));
+	buf_u64_padded(&detail, delay % USEC_PER_SEC / USEC_PER_MSEC, 3);
 	buf_char(&detail, 's');
 	queue_say(q, "delivered", m, r, note, buf_span(&detail));
 	queue_rcpt_touch(q, m, r, true);
